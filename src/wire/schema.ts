@@ -1,0 +1,565 @@
+/**
+ * The protocol between two peers, as data: every message, field, limit and unit. Types, codec, dispatcher and
+ * docs/protocol.md come from here and nowhere else.
+ *
+ * Once released, tags and field order never change: fields are appended with a `default`, messages get new tags.
+ */
+import { PATH_MAX_BYTES, NAME_MAX_BYTES } from '../bytestring.ts';
+import type { Field, Fields, Message, Struct, ValuesOf } from './types.ts';
+
+export const PROTOCOL_VERSION = 1;
+
+/** Names of optional abilities, sent in `hello`. */
+export const FEATURES = ['leases', 'locks'] as const;
+
+/** Specification limits of version 1. Bytes unless the name says otherwise. */
+export const LIMITS = {
+  /** A whole frame, header and payload included. */
+  frameBytes: 288 * 1024,
+  /** Data of one read or write call. */
+  pieceBytes: 256 * 1024,
+  /** One copyRange call. */
+  copyBytes: 64 * 1024 * 1024,
+  xattrBytes: 64 * 1024,
+  entriesPerReply: 4096,
+  shares: 1024,
+  petnameBytes: 64,
+} as const;
+
+const path = (doc: string) => ({ type: { path: PATH_MAX_BYTES }, doc }) as const satisfies Field;
+const share = {
+  type: 'u32',
+  doc: "number of the share, from listShares; 0 is the caller's inbox",
+} as const satisfies Field;
+const handle = { type: 'u32', doc: 'handle from open, openDirectory; never 0' } as const satisfies Field;
+const handleOrNone = {
+  type: 'u32',
+  doc: 'an open handle of the same file, which is then used instead of the path; 0 for none',
+} as const satisfies Field;
+const uid = {
+  type: 'u32',
+  doc: 'owner of what is created; ignored unless the share maps ids as they are',
+} as const satisfies Field;
+const gid = {
+  type: 'u32',
+  doc: 'group of what is created; ignored unless the share maps ids as they are',
+} as const satisfies Field;
+const permissions = {
+  type: 'u32',
+  doc: 'permission bits, umask already applied',
+  limit: 0o7777,
+} as const satisfies Field;
+const offset = { type: 'u64', doc: 'position in the file, bytes' } as const satisfies Field;
+const change = {
+  type: 'u64',
+  doc: "the share's change number when this was read: pushes with a higher number are newer than it",
+} as const satisfies Field;
+const leaseMs = {
+  type: 'u32',
+  doc: 'milliseconds for which the caller will be told of changes before others see them; 0: no lease',
+} as const satisfies Field;
+
+export const ATTRIBUTES = {
+  name: 'Attributes',
+  doc: 'What stat(2) tells of a file. `inode`, `device` and the birth time identify it within the share.',
+  fields: {
+    inode: { type: 'id64', doc: 'inode number on the server' },
+    device: { type: 'id64', doc: 'device number on the server' },
+    mode: { type: 'u32', doc: 'type and permission bits as in st_mode' },
+    nlink: { type: 'u32', doc: 'number of hard links' },
+    uid: { type: 'u32', doc: "owner; the peer's own numbers" },
+    gid: { type: 'u32', doc: "group; the peer's own numbers" },
+    size: { type: 'u64', doc: 'bytes' },
+    blocks: { type: 'u64', doc: 'allocated, in units of 512 bytes' },
+    blksize: { type: 'u32', doc: 'preferred size of input and output, bytes' },
+    atimeSec: { type: 'i64', doc: 'last access, seconds since the epoch' },
+    atimeNsec: { type: 'u32', doc: 'and nanoseconds', limit: 999_999_999 },
+    mtimeSec: { type: 'i64', doc: 'last change of the contents, seconds since the epoch' },
+    mtimeNsec: { type: 'u32', doc: 'and nanoseconds', limit: 999_999_999 },
+    ctimeSec: { type: 'i64', doc: 'last change of the inode, seconds since the epoch' },
+    ctimeNsec: { type: 'u32', doc: 'and nanoseconds', limit: 999_999_999 },
+    birthSec: { type: 'i64', doc: 'birth, seconds since the epoch; 0 where unknown' },
+    birthNsec: { type: 'u32', doc: 'and nanoseconds', limit: 999_999_999 },
+    flags: { type: 'u32', doc: 'bit 0: has user.* extended attributes (or the server cannot tell)' },
+  },
+} as const satisfies Struct;
+
+export const ATTRIBUTE_FLAGS = { hasXattrs: 1 } as const;
+
+export const DIRECTORY_ENTRY = {
+  name: 'DirectoryEntry',
+  doc: 'One name in a directory, with its attributes. `.` and `..` are not listed.',
+  fields: {
+    name: { type: { name: NAME_MAX_BYTES }, doc: 'the name' },
+    cursor: { type: 'id64', doc: 'where the listing goes on after this entry' },
+    attributes: { type: { struct: ATTRIBUTES }, doc: 'as of the listing' },
+  },
+} as const satisfies Struct;
+
+export const SHARE_INFO = {
+  name: 'ShareInfo',
+  doc: 'A folder that the server gives to the caller.',
+  fields: {
+    share: { type: 'u32', doc: "number, stable for the life of the share; 0 is the caller's inbox" },
+    name: { type: { name: NAME_MAX_BYTES }, doc: 'name to show; empty for the inbox' },
+    writable: { type: 'bool', doc: 'whether the caller may change it' },
+    idmap: { type: 'u8', doc: '0: files belong to the serving user; 1: numeric ids pass as they are', limit: 1 },
+  },
+} as const satisfies Struct;
+
+const call = <const M extends Omit<Message, 'kind' | 'requestPayload' | 'replyPayload'> & Partial<Message>>(
+  message: M,
+) => ({
+  requestPayload: 0,
+  replyPayload: 0,
+  kind: 'call' as const,
+  ...message,
+});
+
+const push = <const F extends Fields>(tag: number, from: Message['from'], doc: string, request: F) => ({
+  tag,
+  kind: 'push' as const,
+  doc,
+  from,
+  idempotent: true,
+  request,
+  requestPayload: 0,
+  reply: {},
+  replyPayload: 0,
+});
+
+/** setattr's `valid` bits: which of the fields count. */
+export const SETATTR = {
+  mode: 1,
+  uid: 2,
+  gid: 4,
+  size: 8,
+  atime: 16,
+  mtime: 32,
+  atimeNow: 64,
+  mtimeNow: 128,
+} as const;
+
+/** open's flags. Numbers of the protocol, not of any platform. */
+export const OPEN = {
+  read: 1,
+  write: 2,
+  append: 4,
+  create: 8,
+  exclusive: 16,
+  truncate: 32,
+  /** Every write waits for the disk. */
+  sync: 64,
+  dataSync: 128,
+} as const;
+
+export const RENAME = { noReplace: 1, exchange: 2 } as const;
+export const LOCK_TYPE = { read: 0, write: 1, unlock: 2 } as const;
+export const LOCK_KIND = { posix: 0, flock: 1 } as const;
+export const SEEK = { data: 0, hole: 1 } as const;
+export const FALLOCATE = { keepSize: 1, punchHole: 2, zeroRange: 16 } as const;
+export const XATTR = { create: 1, replace: 2 } as const;
+/** What of a directory or file a lease covered and a recall ends. */
+export const RECALL = {
+  /** The names in the directory and the attributes of its files. */
+  entries: 1,
+  /** Attributes of one file. */
+  attributes: 2,
+  /** Contents of one file. */
+  contents: 4,
+  /** Everything below the path. */
+  subtree: 8,
+} as const;
+
+const attributesReply = {
+  attributes: { type: { struct: ATTRIBUTES }, doc: 'after the call' },
+  change,
+  leaseMs,
+} as const satisfies Fields;
+
+const done = { change } as const satisfies Fields;
+
+export const MESSAGES = {
+  hello: push(1, 'either', 'The first frame of each side on a path. Nothing else counts before it.', {
+    version: { type: 'u16', doc: 'highest protocol version spoken; both use the lower of the two' },
+    features: { type: { text: 1024 }, doc: 'names of abilities, separated by spaces; unknown ones are ignored' },
+    bootId: { type: { fixed: 16 }, doc: 'random, new at each start of the node' },
+    name: { type: { text: LIMITS.petnameBytes }, doc: 'what the peer calls itself; a suggestion only' },
+  }),
+  goodbye: push(2, 'either', 'The sender is about to close: the peer is offline from now on.', {
+    reason: { type: 'u8', doc: '0: shutting down; 1: removed as a peer; 2: path no longer needed' },
+  }),
+  acknowledge: push(3, 'either', 'Replies that the sender has seen: the other side may forget them.', {
+    belowCall: { type: 'u64', doc: 'every call with a lower id has been answered' },
+  }),
+
+  listShares: call({
+    tag: 16,
+    from: 'client',
+    idempotent: true,
+    doc: 'The folders that the caller may see.',
+    request: {},
+    reply: { shares: { type: { list: SHARE_INFO, max: LIMITS.shares }, doc: 'the inbox first' } },
+  }),
+  sharesChanged: push(17, 'server', 'The list of shares is no longer what it was.', {}),
+
+  statfs: call({
+    tag: 32,
+    from: 'client',
+    idempotent: true,
+    doc: 'Sizes of the file system that holds the share.',
+    request: { share, path: path('any file of the share') },
+    reply: {
+      blockSize: { type: 'u32', doc: 'bytes' },
+      blocks: { type: 'u64', doc: 'in all' },
+      blocksFree: { type: 'u64', doc: 'free' },
+      blocksAvailable: { type: 'u64', doc: 'free to the caller' },
+      files: { type: 'u64', doc: 'inodes in all' },
+      filesFree: { type: 'u64', doc: 'inodes free' },
+      nameMax: { type: 'u32', doc: 'longest name, bytes' },
+    },
+  }),
+  getattr: call({
+    tag: 33,
+    from: 'client',
+    idempotent: true,
+    doc: 'Attributes of a file; links are not followed.',
+    request: { share, path: path('the file'), handle: handleOrNone },
+    reply: attributesReply,
+  }),
+  setattr: call({
+    tag: 34,
+    from: 'client',
+    idempotent: false,
+    doc: 'Changes attributes. `valid` says which: 1 mode, 2 uid, 4 gid, 8 size, 16 atime, 32 mtime, 64 atime is now, 128 mtime is now.',
+    request: {
+      share,
+      path: path('the file'),
+      handle: handleOrNone,
+      valid: { type: 'u32', doc: 'bits as above', limit: 255 },
+      mode: { type: 'u32', doc: 'permission bits', limit: 0o7777 },
+      uid: { type: 'u32', doc: 'owner' },
+      gid: { type: 'u32', doc: 'group' },
+      size: { type: 'u64', doc: 'bytes' },
+      atimeSec: { type: 'i64', doc: 'seconds' },
+      atimeNsec: { type: 'u32', doc: 'nanoseconds', limit: 999_999_999 },
+      mtimeSec: { type: 'i64', doc: 'seconds' },
+      mtimeNsec: { type: 'u32', doc: 'nanoseconds', limit: 999_999_999 },
+    },
+    reply: attributesReply,
+  }),
+  readlink: call({
+    tag: 35,
+    from: 'client',
+    idempotent: true,
+    doc: 'Target of a symbolic link, as it is.',
+    request: { share, path: path('the link') },
+    reply: { target: { type: { bytes: PATH_MAX_BYTES }, doc: 'bytes without NUL' } },
+  }),
+  mkdir: call({
+    tag: 36,
+    from: 'client',
+    idempotent: false,
+    doc: 'Makes a directory.',
+    request: { share, path: path('the new directory'), permissions, uid, gid },
+    reply: attributesReply,
+  }),
+  mknod: call({
+    tag: 37,
+    from: 'client',
+    idempotent: false,
+    doc: 'Makes a regular file or a FIFO. Device nodes and sockets are refused (EPERM).',
+    request: {
+      share,
+      path: path('the new file'),
+      permissions,
+      uid,
+      gid,
+      fifo: { type: 'bool', doc: 'a FIFO instead of a regular file' },
+    },
+    reply: attributesReply,
+  }),
+  symlink: call({
+    tag: 38,
+    from: 'client',
+    idempotent: false,
+    doc: 'Makes a symbolic link.',
+    request: {
+      share,
+      path: path('the new link'),
+      target: { type: { bytes: PATH_MAX_BYTES }, doc: 'bytes without NUL' },
+      uid,
+      gid,
+    },
+    reply: attributesReply,
+  }),
+  link: call({
+    tag: 39,
+    from: 'client',
+    idempotent: false,
+    doc: 'Gives a file another name in the same share.',
+    request: { share, path: path('the file'), handle: handleOrNone, newPath: path('its new name') },
+    reply: attributesReply,
+  }),
+  unlink: call({
+    tag: 40,
+    from: 'client',
+    idempotent: false,
+    doc: 'Removes a name that is not a directory. Open handles stay good.',
+    request: { share, path: path('the name') },
+    reply: done,
+  }),
+  rmdir: call({
+    tag: 41,
+    from: 'client',
+    idempotent: false,
+    doc: 'Removes an empty directory.',
+    request: { share, path: path('the directory') },
+    reply: done,
+  }),
+  rename: call({
+    tag: 42,
+    from: 'client',
+    idempotent: false,
+    doc: 'Renames within a share. `flags`: 1 fail if the new name exists, 2 exchange the two.',
+    request: {
+      share,
+      path: path('old name'),
+      newPath: path('new name'),
+      flags: { type: 'u32', doc: 'as above', limit: 3 },
+    },
+    reply: done,
+  }),
+  open: call({
+    tag: 43,
+    from: 'client',
+    idempotent: false,
+    doc: 'Opens a regular file, creating it if asked. `flags`: 1 read, 2 write, 4 append, 8 create, 16 exclusive, 32 truncate, 64 sync, 128 data sync. The payload is the beginning of the file.',
+    request: {
+      share,
+      path: path('the file'),
+      flags: { type: 'u32', doc: 'as above', limit: 255 },
+      permissions,
+      uid,
+      gid,
+      wantBytes: { type: 'u32', doc: 'how much of the beginning to send back, at most', limit: LIMITS.pieceBytes },
+    },
+    reply: {
+      handle,
+      created: { type: 'bool', doc: 'whether the file is new' },
+      attributes: { type: { struct: ATTRIBUTES }, doc: 'after opening' },
+      change,
+      leaseMs,
+    },
+    replyPayload: LIMITS.pieceBytes,
+  }),
+  read: call({
+    tag: 44,
+    from: 'client',
+    idempotent: true,
+    doc: 'Reads. The payload is shorter than asked only at the end of the file.',
+    request: { handle, offset, length: { type: 'u32', doc: 'bytes', limit: LIMITS.pieceBytes } },
+    reply: { change },
+    replyPayload: LIMITS.pieceBytes,
+  }),
+  write: call({
+    tag: 45,
+    from: 'client',
+    idempotent: false,
+    doc: 'Writes the payload, all of it or an error. On a handle opened for appending `offset` is ignored.',
+    request: { handle, offset },
+    requestPayload: LIMITS.pieceBytes,
+    reply: {
+      size: { type: 'u64', doc: 'of the file after the write, bytes' },
+      end: { type: 'u64', doc: 'position behind the last byte written, bytes' },
+      change,
+    },
+  }),
+  fsync: call({
+    tag: 46,
+    from: 'client',
+    idempotent: true,
+    doc: 'Returns when the file (or directory) is on the disk.',
+    request: { handle, dataOnly: { type: 'bool', doc: 'as fdatasync(2)' } },
+    reply: done,
+  }),
+  flush: call({
+    tag: 47,
+    from: 'client',
+    idempotent: true,
+    doc: 'A descriptor of the handle was closed: its POSIX locks go, delayed errors (quota) are told.',
+    request: { handle, lockOwner: { type: 'id64', doc: 'whose POSIX locks to release' } },
+    reply: attributesReply,
+  }),
+  release: call({
+    tag: 48,
+    from: 'client',
+    idempotent: false,
+    doc: 'The handle is done with. Its locks go.',
+    request: { handle },
+    reply: {},
+  }),
+  openDirectory: call({
+    tag: 49,
+    from: 'client',
+    idempotent: false,
+    doc: 'Opens a directory for listing.',
+    request: { share, path: path('the directory') },
+    reply: { handle, change, leaseMs },
+  }),
+  readDirectory: call({
+    tag: 50,
+    from: 'client',
+    idempotent: true,
+    doc: 'Entries from `cursor` on, with attributes, as many as fit.',
+    request: {
+      handle,
+      cursor: { type: 'id64', doc: '0: from the beginning; else the cursor of the last entry had' },
+      maxEntries: { type: 'u32', doc: 'at most', limit: LIMITS.entriesPerReply },
+    },
+    reply: {
+      entries: { type: { list: DIRECTORY_ENTRY, max: LIMITS.entriesPerReply }, doc: 'in the order of the directory' },
+      end: { type: 'bool', doc: 'nothing follows' },
+      change,
+    },
+  }),
+  fallocate: call({
+    tag: 51,
+    from: 'client',
+    idempotent: false,
+    doc: 'Allocates or frees room. `mode`: 1 keep the size, 2 punch a hole (with 1), 16 zero the range.',
+    request: {
+      handle,
+      mode: { type: 'u32', doc: 'as above', limit: 19 },
+      offset,
+      length: { type: 'u64', doc: 'bytes' },
+    },
+    reply: attributesReply,
+  }),
+  seek: call({
+    tag: 52,
+    from: 'client',
+    idempotent: true,
+    doc: 'Next data (0) or hole (1) at or after `offset`.',
+    request: { handle, offset, whence: { type: 'u8', doc: 'as above', limit: 1 } },
+    reply: { offset: { type: 'u64', doc: 'found there, bytes' } },
+  }),
+  copyRange: call({
+    tag: 53,
+    from: 'client',
+    idempotent: false,
+    doc: 'Copies within the server, as copy_file_range(2); may copy less.',
+    request: {
+      source: handle,
+      sourceOffset: offset,
+      target: handle,
+      targetOffset: offset,
+      length: { type: 'u32', doc: 'bytes', limit: LIMITS.copyBytes },
+    },
+    reply: {
+      copied: { type: 'u32', doc: 'bytes' },
+      size: { type: 'u64', doc: 'of the target after it, bytes' },
+      change,
+    },
+  }),
+  getxattr: call({
+    tag: 54,
+    from: 'client',
+    idempotent: true,
+    doc: 'Value of an extended attribute; only user.* exist.',
+    request: { share, path: path('the file'), name: { type: { name: NAME_MAX_BYTES }, doc: 'with its prefix' } },
+    reply: { value: { type: { bytes: LIMITS.xattrBytes }, doc: 'the value' } },
+  }),
+  setxattr: call({
+    tag: 55,
+    from: 'client',
+    idempotent: false,
+    doc: 'Sets an extended attribute. `flags`: 1 it must not exist, 2 it must.',
+    request: {
+      share,
+      path: path('the file'),
+      name: { type: { name: NAME_MAX_BYTES }, doc: 'with its prefix' },
+      flags: { type: 'u32', doc: 'as above', limit: 3 },
+      value: { type: { bytes: LIMITS.xattrBytes }, doc: 'the value' },
+    },
+    reply: done,
+  }),
+  listxattr: call({
+    tag: 56,
+    from: 'client',
+    idempotent: true,
+    doc: 'Names of the user.* attributes.',
+    request: { share, path: path('the file') },
+    reply: { names: { type: { bytes: LIMITS.xattrBytes }, doc: 'each ended by NUL' } },
+  }),
+  removexattr: call({
+    tag: 57,
+    from: 'client',
+    idempotent: false,
+    doc: 'Removes an extended attribute.',
+    request: { share, path: path('the file'), name: { type: { name: NAME_MAX_BYTES }, doc: 'with its prefix' } },
+    reply: done,
+  }),
+  lock: call({
+    tag: 58,
+    from: 'client',
+    idempotent: false,
+    doc: 'Takes, changes or drops a lock. `type`: 0 read, 1 write, 2 unlock. `kind`: 0 POSIX (a byte range), 1 flock. With `wait` the reply comes when the lock is had; cancelling the call ends the waiting.',
+    request: {
+      handle,
+      owner: { type: 'id64', doc: "whose lock; the client's own numbers" },
+      kind: { type: 'u8', doc: 'as above', limit: 1 },
+      type: { type: 'u8', doc: 'as above', limit: 2 },
+      start: { type: 'id64', doc: 'first byte' },
+      end: { type: 'id64', doc: 'last byte; 2^63 - 1: to the end of any file' },
+      pid: { type: 'u32', doc: 'of the holder, for others to see' },
+      wait: { type: 'bool', doc: 'wait for it instead of EAGAIN' },
+    },
+    reply: {},
+  }),
+  testLock: call({
+    tag: 59,
+    from: 'client',
+    idempotent: true,
+    doc: 'The first POSIX lock that would be in the way; `type` 2 if none.',
+    request: {
+      handle,
+      owner: { type: 'id64', doc: 'who asks' },
+      type: { type: 'u8', doc: '0 read, 1 write', limit: 1 },
+      start: { type: 'id64', doc: 'first byte' },
+      end: { type: 'id64', doc: 'last byte' },
+    },
+    reply: {
+      type: { type: 'u8', doc: '0 read, 1 write, 2 none', limit: 2 },
+      start: { type: 'id64', doc: 'first byte' },
+      end: { type: 'id64', doc: 'last byte' },
+      pid: { type: 'u32', doc: "of the holder; 0 if it is another peer's" },
+    },
+  }),
+  renewLeases: call({
+    tag: 60,
+    from: 'client',
+    idempotent: true,
+    doc: "Keeps the caller's leases and handles: its leases count from the moment this was sent. Any other call does the same.",
+    request: {},
+    reply: { leaseMs },
+  }),
+  recall: call({
+    tag: 61,
+    from: 'server',
+    idempotent: true,
+    doc: 'What a lease promised no longer holds; the reply says that the caller of old has forgotten it. `what`: 1 entries of the directory and their attributes, 2 attributes of the file, 4 its contents, 8 everything below.',
+    request: { share, path: path('the directory or file'), what: { type: 'u32', doc: 'as above', limit: 15 }, change },
+    reply: {},
+  }),
+} as const satisfies Record<string, Message>;
+
+export type MessageName = keyof typeof MESSAGES;
+export type CallName = { [K in MessageName]: (typeof MESSAGES)[K]['kind'] extends 'call' ? K : never }[MessageName];
+export type PushName = Exclude<MessageName, CallName>;
+export type RequestOf<M extends MessageName> = ValuesOf<(typeof MESSAGES)[M]['request']>;
+export type ReplyOf<M extends CallName> = ValuesOf<(typeof MESSAGES)[M]['reply']>;
+
+export type Attributes = ValuesOf<typeof ATTRIBUTES.fields>;
+export type DirectoryEntry = ValuesOf<typeof DIRECTORY_ENTRY.fields>;
+export type ShareInfo = ValuesOf<typeof SHARE_INFO.fields>;
