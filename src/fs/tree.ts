@@ -1,0 +1,155 @@
+/**
+ * Tree: one file system with a root, seen by path and handle. The serving side answers from a LocalTree, the
+ * mounting side asks a RemoteTree, tests use a MemoryTree; test/fs/tree-contract.ts holds for all of them.
+ *
+ * Paths are ByteStrings relative to the root (src/bytestring.ts) that the caller has checked with isPath().
+ * Every method rejects with a PeerfsError whose code is a POSIX name. Links are never followed: an operation that
+ * would need the target of a symbolic link fails with ELOOP.
+ */
+import type { ByteString } from '../bytestring.ts';
+import type { Attributes, DirectoryEntry } from '../wire/schema.ts';
+
+/** A number that stands for an open file or directory of one Tree; never 0; reused after release. */
+export type Handle = number;
+
+export interface FileSystemStatus {
+  /** Bytes. */
+  readonly blockSize: number;
+  readonly blocks: number;
+  readonly blocksFree: number;
+  readonly blocksAvailable: number;
+  readonly files: number;
+  readonly filesFree: number;
+  readonly nameMax: number;
+}
+
+/** Who owns what an operation creates; honoured only by trees that map ids as they are. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Which attributes to set; absent fields stay. `now` means the serving side's clock. */
+export interface AttributeChange {
+  /** Permission bits. */
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Bytes. */
+  readonly size?: number;
+  readonly atime?: FileTime | 'now';
+  readonly mtime?: FileTime | 'now';
+}
+
+export interface FileTime {
+  readonly sec: number;
+  readonly nsec: number;
+}
+
+export interface OpenOptions extends Owner {
+  /** Bits of OPEN in src/wire/schema.ts. */
+  readonly flags: number;
+  /** For a file that is created. */
+  readonly permissions: number;
+  /** How much of the beginning the caller would like to have at once, bytes. */
+  readonly wantBytes: number;
+}
+
+export interface OpenedFile {
+  readonly handle: Handle;
+  readonly created: boolean;
+  readonly attributes: Attributes;
+  /** The beginning of the file, at most `wantBytes`; empty if not asked for or not at hand. The caller's to keep. */
+  readonly firstBytes: Uint8Array;
+}
+
+export interface WriteResult {
+  /** Size of the file after the write, bytes. */
+  readonly size: number;
+  /** Position behind the last byte written (it differs from offset + length for appends), bytes. */
+  readonly end: number;
+}
+
+export interface Listing {
+  readonly entries: readonly DirectoryEntry[];
+  readonly end: boolean;
+}
+
+export interface LockRange {
+  /** Whose lock. Unique within one caller of the Tree. */
+  readonly owner: bigint;
+  /** LOCK_TYPE: 0 read, 1 write, 2 unlock. */
+  readonly type: number;
+  /** First and last byte. */
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly pid: number;
+}
+
+export interface LockRequest extends LockRange {
+  /** LOCK_KIND: 0 POSIX, 1 flock (start and end are ignored). */
+  readonly kind: number;
+}
+
+/**
+ * What changed under a Tree without its caller's doing, or through another caller: `what` are bits of RECALL in
+ * src/wire/schema.ts.
+ */
+export interface TreeChange {
+  readonly path: ByteString;
+  readonly what: number;
+}
+
+export interface Tree {
+  statfs(path: ByteString): Promise<FileSystemStatus>;
+  /** @param handle an open handle of the file, used instead of the path; 0 for none. */
+  getattr(path: ByteString, handle: Handle): Promise<Attributes>;
+  setattr(path: ByteString, handle: Handle, change: AttributeChange): Promise<Attributes>;
+  readlink(path: ByteString): Promise<Uint8Array>;
+  mkdir(path: ByteString, permissions: number, owner: Owner): Promise<Attributes>;
+  /** A regular file, or a FIFO. */
+  mknod(path: ByteString, permissions: number, owner: Owner, fifo: boolean): Promise<Attributes>;
+  symlink(path: ByteString, target: Uint8Array, owner: Owner): Promise<Attributes>;
+  link(path: ByteString, handle: Handle, newPath: ByteString): Promise<Attributes>;
+  unlink(path: ByteString): Promise<void>;
+  rmdir(path: ByteString): Promise<void>;
+  /** @param flags bits of RENAME. */
+  rename(path: ByteString, newPath: ByteString, flags: number): Promise<void>;
+
+  open(path: ByteString, options: OpenOptions): Promise<OpenedFile>;
+  /** @returns bytes that are the caller's to keep; shorter than `length` only at the end of the file. */
+  read(handle: Handle, offset: number, length: number): Promise<Uint8Array>;
+  /** Writes all or rejects. `bytes` must stay unchanged until the promise settles. */
+  write(handle: Handle, offset: number, bytes: Uint8Array): Promise<WriteResult>;
+  fsync(handle: Handle, dataOnly: boolean): Promise<void>;
+  /** A descriptor was closed: waits for buffered writes, reports their error, drops the owner's POSIX locks. */
+  flush(handle: Handle, lockOwner: bigint): Promise<void>;
+  /** Never fails; the handle is gone at once. */
+  release(handle: Handle): Promise<void>;
+  fallocate(handle: Handle, mode: number, offset: number, length: number): Promise<void>;
+  /** @param whence SEEK: 0 data, 1 hole. @returns the position; ENXIO behind the end. */
+  seek(handle: Handle, offset: number, whence: number): Promise<number>;
+  /** Copies within the tree; may copy less. @returns bytes copied. */
+  copyRange(
+    source: Handle,
+    sourceOffset: number,
+    target: Handle,
+    targetOffset: number,
+    length: number,
+  ): Promise<number>;
+
+  openDirectory(path: ByteString): Promise<Handle>;
+  /** @param cursor 0 for the beginning, else the cursor of the last entry had. */
+  readDirectory(handle: Handle, cursor: bigint, maxEntries: number): Promise<Listing>;
+
+  /** Only user.* exist; others are ENODATA (get, remove) or EOPNOTSUPP (set). */
+  getxattr(path: ByteString, name: ByteString): Promise<Uint8Array>;
+  setxattr(path: ByteString, name: ByteString, value: Uint8Array, flags: number): Promise<void>;
+  listxattr(path: ByteString): Promise<readonly ByteString[]>;
+  removexattr(path: ByteString, name: ByteString): Promise<void>;
+
+  /** Takes or drops a lock. EAGAIN at a conflict, unless `waiting` is given: then it waits until had or aborted (EINTR). */
+  lock(handle: Handle, request: LockRequest, waiting?: AbortSignal): Promise<void>;
+  /** The first POSIX lock in the way, or undefined. */
+  testLock(handle: Handle, range: LockRange): Promise<LockRange | undefined>;
+}
