@@ -126,7 +126,7 @@ export interface Lab {
   readonly directory: string;
   readonly namespaces: boolean;
   readonly hosts: readonly Host[];
-  host(name: string): Host;
+  readonly host: (name: string) => Host;
   /** Ends nodes, mounts, namespaces and removes all files. Idempotent. Throws when something would not go. */
   close(): Promise<void>;
 }
