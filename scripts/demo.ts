@@ -21,10 +21,10 @@ const rows: Row[] = [];
 
 // This machine's own network namespace and loopback: the demo needs no rights beyond mounting.
 const lab = openLab(['alice', 'bob'], true);
-let ending = false;
+const state = { ending: false };
 const end = async (status: number): Promise<never> => {
-  if (ending) return new Promise(() => undefined);
-  ending = true;
+  if (state.ending) return new Promise(() => undefined);
+  state.ending = true;
   try {
     await lab.close();
   } catch (error) {
@@ -139,6 +139,6 @@ try {
   if (left !== '') throw new Error(`still mounted: ${left}`);
   await end(0);
 } catch (error) {
-  if (!ending) console.error(`demo: ${error instanceof Error ? error.message : String(error)}`);
+  if (!state.ending) console.error(`demo: ${error instanceof Error ? error.message : String(error)}`);
   await end(1);
 }
