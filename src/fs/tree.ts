@@ -153,3 +153,22 @@ export interface Tree {
   /** The first POSIX lock in the way, or undefined. */
   testLock(handle: Handle, range: LockRange): Promise<LockRange | undefined>;
 }
+
+/** A Tree over real (or remembered) files that others may change behind its back, and that tells of it. */
+export interface WatchedTree extends Tree {
+  /**
+   * Begins to tell of changes that others than this tree's callers make to the directory, to the names in it and to
+   * the files those stand for. Calls are counted: as many unwatch() end it.
+   * @returns false if such changes cannot be told (no watches left, no such directory).
+   */
+  watch(directory: ByteString): Promise<boolean>;
+  unwatch(directory: ByteString): void;
+  /**
+   * Changes made through the tree itself are not told (its caller knows them). When a directory is renamed or removed
+   * its watches and those below end; the change told has RECALL.subtree. After losing events: RECALL.subtree of the root.
+   * @returns a function that ends the listening.
+   */
+  onChange(listener: (change: TreeChange) => void): () => void;
+  /** Releases every handle, lock and watch. Idempotent. */
+  close(): Promise<void>;
+}
