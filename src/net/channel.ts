@@ -10,13 +10,15 @@ import type { CallName, PushName, ReplyOf, RequestOf } from '../wire/schema.ts';
  */
 export type ChannelState = 'live' | 'reconnecting' | 'offline';
 
-export interface CallOptions {
+export interface CallOptions<M extends CallName = CallName> {
   /** Bytes after the request's fields; must not change until the call settles (it may be sent twice). */
   readonly payload?: Uint8Array;
   /** Aborting cancels the call: it rejects with EINTR, the server is told. */
   readonly signal?: AbortSignal;
   /** The call may stay unanswered for ever (lock waits): no deadline counts while the peer is alive. */
   readonly unbounded?: boolean;
+  /** The call was aborted but had succeeded at the server: what it made (a handle, a lock) is to be given back. */
+  readonly late?: (result: CallResult<M>) => void;
 }
 
 export interface CallResult<M extends CallName> {
@@ -36,7 +38,7 @@ export interface Channel {
    * idempotent. Rejects with the server's error code; ETIMEDOUT after too long without progress, EHOSTDOWN when
    * offline, EINTR when aborted, OUTCOME_UNKNOWN when the server restarted and the message is not idempotent.
    */
-  call<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions): Promise<CallResult<M>>;
+  call<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions<M>): Promise<CallResult<M>>;
   /** One way; dropped when there is no live path. */
   push<M extends PushName>(name: M, request: RequestOf<M>): void;
   /** @returns a function that stops it. */

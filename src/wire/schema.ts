@@ -31,10 +31,11 @@ const share = {
   type: 'u32',
   doc: "number of the share, from listShares; 0 is the caller's inbox",
 } as const satisfies Field;
-const handle = { type: 'u32', doc: 'handle from open, openDirectory; never 0' } as const satisfies Field;
+const handle = { type: 'u32', doc: 'handle from open, openDirectory; never 0', handle: true } as const satisfies Field;
 const handleOrNone = {
   type: 'u32',
   doc: 'an open handle of the same file, which is then used instead of the path; 0 for none',
+  handle: true,
 } as const satisfies Field;
 const uid = {
   type: 'u32',
@@ -101,7 +102,7 @@ export const SHARE_INFO = {
   doc: 'A folder that the server gives to the caller.',
   fields: {
     share: { type: 'u32', doc: "number, stable for the life of the share; 0 is the caller's inbox" },
-    name: { type: { name: NAME_MAX_BYTES }, doc: 'name to show; empty for the inbox' },
+    name: { type: { name: NAME_MAX_BYTES, rule: 'nameOrEmpty' }, doc: 'name to show; empty for the inbox' },
     writable: { type: 'bool', doc: 'whether the caller may change it' },
     idmap: { type: 'u8', doc: '0: files belong to the serving user; 1: numeric ids pass as they are', limit: 1 },
   },
@@ -189,8 +190,9 @@ export const MESSAGES = {
   goodbye: push(2, 'either', 'The sender is about to close: the peer is offline from now on.', {
     reason: { type: 'u8', doc: '0: shutting down; 1: removed as a peer; 2: path no longer needed' },
   }),
-  acknowledge: push(3, 'either', 'Replies that the sender has seen: the other side may forget them.', {
-    belowCall: { type: 'u64', doc: 'every call with a lower id has been answered' },
+  acknowledge: push(3, 'either', 'Replies that the sender has seen: the other side forgets them.', {
+    fromCall: { type: 'u64', doc: 'first call of a run of calls that have all been answered' },
+    belowCall: { type: 'u64', doc: 'the call after the last of them' },
   }),
 
   listShares: call({
@@ -467,7 +469,7 @@ export const MESSAGES = {
     from: 'client',
     idempotent: true,
     doc: 'Value of an extended attribute; only user.* exist.',
-    request: { share, path: path('the file'), name: { type: { name: NAME_MAX_BYTES }, doc: 'with its prefix' } },
+    request: { share, path: path('the file'), name: { type: { name: NAME_MAX_BYTES, rule: 'opaque' }, doc: 'with its prefix' } },
     reply: { value: { type: { bytes: LIMITS.xattrBytes }, doc: 'the value' } },
   }),
   setxattr: call({
@@ -478,7 +480,7 @@ export const MESSAGES = {
     request: {
       share,
       path: path('the file'),
-      name: { type: { name: NAME_MAX_BYTES }, doc: 'with its prefix' },
+      name: { type: { name: NAME_MAX_BYTES, rule: 'opaque' }, doc: 'with its prefix' },
       flags: { type: 'u32', doc: 'as above', limit: 3 },
       value: { type: { bytes: LIMITS.xattrBytes }, doc: 'the value' },
     },
@@ -497,7 +499,7 @@ export const MESSAGES = {
     from: 'client',
     idempotent: false,
     doc: 'Removes an extended attribute.',
-    request: { share, path: path('the file'), name: { type: { name: NAME_MAX_BYTES }, doc: 'with its prefix' } },
+    request: { share, path: path('the file'), name: { type: { name: NAME_MAX_BYTES, rule: 'opaque' }, doc: 'with its prefix' } },
     reply: done,
   }),
   lock: call({

@@ -13,7 +13,8 @@ import type { ByteString } from '../bytestring.ts';
  * - `bool`: one byte, 0 or 1;
  * - `{ fixed: n }`: exactly n bytes, as Uint8Array;
  * - `{ bytes: max }`: u32 length and that many bytes, at most max, as Uint8Array (a view of the frame);
- * - `{ name: max }`: u16 length and bytes, as ByteString; a file name ('' allowed only where the field says so);
+ * - `{ name: max }`: u16 length and bytes, as ByteString; a file name, checked by isName(). With `rule: 'nameOrEmpty'`
+ *   the empty name too; with `rule: 'opaque'` any bytes but NUL, at least one (an attribute's name may have slashes);
  * - `{ path: max }`: u16 length and bytes, as ByteString; checked by isPath();
  * - `{ text: max }`: u16 length in bytes and UTF-8, as string;
  * - `{ list: Struct, max }`: u32 count (at most max, and no more than the bytes at hand allow), each element a
@@ -33,7 +34,7 @@ export type FieldType =
   | 'bool'
   | { readonly fixed: number }
   | { readonly bytes: number }
-  | { readonly name: number }
+  | { readonly name: number; readonly rule?: 'nameOrEmpty' | 'opaque' }
   | { readonly path: number }
   | { readonly text: number }
   | { readonly list: Struct; readonly max: number }
@@ -47,6 +48,8 @@ export interface Field {
   readonly limit?: number;
   /** Stands for the field when an older peer did not send it; only on fields added after version 1. */
   readonly default?: number | bigint | boolean | string;
+  /** A handle of the server (0: none). It dies with the boot of the server that gave it. */
+  readonly handle?: true;
 }
 
 /** Field order is wire order. */
