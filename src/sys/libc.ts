@@ -14,7 +14,13 @@ const library = koffi.load(null);
  * `text` (a JavaScript string, passed as UTF-8 with NUL; not for file names from outside), `void`.
  */
 export type CType = 'int' | 'uint32' | 'long' | 'size' | 'i64' | 'u64' | 'pointer' | 'buffer' | 'text' | 'void';
-type CValue<T extends CType> = T extends 'buffer' ? Uint8Array | null : T extends 'text' ? string : number;
+type CValue<T extends CType> = T extends 'buffer'
+  ? Uint8Array | null
+  : T extends 'text'
+    ? string
+    : T extends 'i64' | 'u64'
+      ? number | bigint
+      : number;
 type CValues<A extends readonly CType[]> = { [K in keyof A]: CValue<A[K]> };
 
 const KOFFI_TYPE: Readonly<Record<CType, string>> = {

@@ -1,0 +1,114 @@
+/**
+ * System calls on the contents of open files and directories that Node lacks: holes, allocation, copying, listing.
+ * Synchronous; they throw PeerfsError with the code of the errno.
+ */
+import { fromBytes, type ByteString } from '../bytestring.ts';
+import { addressOf, declare, errno } from './libc.ts';
+import { systemError } from './errno.ts';
+
+/** unistd.h of Linux. */
+export const WHENCE = { SET: 0, CURRENT: 1, DATA: 3, HOLE: 4 } as const;
+
+const call = {
+  copyFileRange: declare('copy_file_range', 'long', ['int', 'buffer', 'int', 'buffer', 'size', 'uint32']),
+  fallocate: declare('fallocate', 'int', ['int', 'int', 'i64', 'i64']),
+  fstatfs: declare('fstatfs', 'int', ['int', 'buffer']),
+  ftruncate: declare('ftruncate', 'int', ['int', 'i64']),
+  getdents64: declare('getdents64', 'long', ['int', 'pointer', 'size']),
+  lseek: declare('lseek', 'long', ['int', 'i64', 'int']),
+  pread: declare('pread64', 'long', ['int', 'buffer', 'size', 'i64']),
+};
+
+function check(result: number, name: string): number {
+  if (result < 0) throw systemError(errno(), name);
+  return result;
+}
+
+export function setSize(descriptor: number, size: number): void {
+  check(call.ftruncate(descriptor, size), 'ftruncate');
+}
+
+/** @param mode FALLOC_FL bits. */
+export function allocate(descriptor: number, mode: number, offset: number, length: number): void {
+  check(call.fallocate(descriptor, mode, offset, length), 'fallocate');
+}
+
+/** @throws ENXIO behind the end. */
+export function seek(descriptor: number, offset: number, whence: number): number {
+  return check(call.lseek(descriptor, offset, whence), 'lseek');
+}
+
+/** Reads into `bytes` from a position. @returns bytes read. */
+export function readAt(descriptor: number, bytes: Uint8Array, offset: number): number {
+  return check(call.pread(descriptor, bytes, bytes.length, offset), 'pread');
+}
+
+const sourcePosition = Buffer.alloc(8);
+const targetPosition = Buffer.alloc(8);
+
+/** @returns bytes copied, which may be fewer. */
+export function copyRange(source: number, sourceAt: number, target: number, targetAt: number, length: number): number {
+  sourcePosition.writeBigInt64LE(BigInt(sourceAt));
+  targetPosition.writeBigInt64LE(BigInt(targetAt));
+  return check(call.copyFileRange(source, sourcePosition, target, targetPosition, length, 0), 'copy_file_range');
+}
+
+/** struct statfs of 64-bit Linux: eight-byte words, but the fsid. */
+const statfsBytes = Buffer.alloc(128);
+
+export interface FileSystemSizes {
+  /** Magic number of the file system. */
+  readonly type: number;
+  readonly blockSize: number;
+  readonly blocks: number;
+  readonly blocksFree: number;
+  readonly blocksAvailable: number;
+  readonly files: number;
+  readonly filesFree: number;
+  readonly nameMax: number;
+}
+
+export function fileSystemSizes(descriptor: number): FileSystemSizes {
+  check(call.fstatfs(descriptor, statfsBytes), 'fstatfs');
+  const at = (index: number) => Math.min(Number(statfsBytes.readBigUInt64LE(index * 8)), Number.MAX_SAFE_INTEGER);
+  return {
+    type: at(0),
+    // Block counts are in units of f_frsize where there is one.
+    blockSize: at(9) === 0 ? at(1) : at(9),
+    blocks: at(2),
+    blocksFree: at(3),
+    blocksAvailable: at(4),
+    files: at(5),
+    filesFree: at(6),
+    nameMax: at(8),
+  };
+}
+
+export interface DirectoryRow {
+  readonly name: ByteString;
+  /** Where the listing goes on: for lseek. */
+  readonly cursor: bigint;
+}
+
+const LISTING_BYTES = 64 * 1024;
+const listing = Buffer.alloc(LISTING_BYTES);
+const listingAddress = addressOf(listing);
+
+/** The next rows of an open directory, without `.` and `..`; undefined at its end. */
+export function readRows(descriptor: number, maxBytes: number = LISTING_BYTES): DirectoryRow[] | undefined {
+  const length = check(call.getdents64(descriptor, listingAddress, Math.min(maxBytes, LISTING_BYTES)), 'getdents64');
+  if (length === 0) return undefined;
+  const rows: DirectoryRow[] = [];
+  // struct linux_dirent64: ino u64, next offset i64, record length u16, type u8, name.
+  for (let at = 0; at < length; at += listing.readUInt16LE(at + 16)) {
+    const name = fromBytes(listing, at + 19, listing.indexOf(0, at + 19));
+    if (name !== '.' && name !== '..') rows.push({ name, cursor: listing.readBigUInt64LE(at + 8) });
+  }
+  return rows;
+}
+
+/** Makes the next readRows go on at a cursor; 0n: at the beginning. */
+export function seekRows(descriptor: number, cursor: bigint): void {
+  // As a bigint: cursors of some file systems (hashes in ext4) use all of 63 bits.
+  check(call.lseek(descriptor, cursor, WHENCE.SET), 'lseek');
+}

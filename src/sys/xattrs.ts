@@ -1,0 +1,91 @@
+/**
+ * Extended attributes of the user namespace, by descriptor (through /proc, so that O_PATH ones serve too).
+ * Synchronous; throws PeerfsError with the code of the errno. Others than user.* do not exist here.
+ */
+import { fromBytes, type ByteString } from '../bytestring.ts';
+import { PeerfsError } from '../errors.ts';
+import { addressOf, declare, errno } from './libc.ts';
+import { systemError } from './errno.ts';
+
+/** linux/limits.h: XATTR_SIZE_MAX and XATTR_LIST_MAX. */
+const XATTR_BYTES = 65_536;
+const PREFIX = 'user.';
+
+const call = {
+  getxattr: declare('getxattr', 'long', ['pointer', 'pointer', 'buffer', 'size']),
+  listxattr: declare('listxattr', 'long', ['pointer', 'buffer', 'size']),
+  llistxattr: declare('llistxattr', 'long', ['pointer', 'buffer', 'size']),
+  removexattr: declare('removexattr', 'int', ['pointer', 'pointer']),
+  setxattr: declare('setxattr', 'int', ['pointer', 'pointer', 'buffer', 'size', 'int']),
+};
+
+const pathBytes = Buffer.alloc(512);
+const pathAddress = addressOf(pathBytes);
+const nameBytes = Buffer.alloc(256);
+const nameAddress = addressOf(nameBytes);
+const value = Buffer.alloc(XATTR_BYTES);
+
+function path(descriptor: number, name?: ByteString): number {
+  const end = pathBytes.latin1Write(`/proc/self/fd/${descriptor}${name === undefined ? '' : `/${name}`}`, 0);
+  pathBytes[end] = 0;
+  return pathAddress;
+}
+
+function attributeName(name: ByteString): number {
+  nameBytes[nameBytes.latin1Write(name, 0, 255)] = 0;
+  return nameAddress;
+}
+
+function check(result: number, name: string): number {
+  if (result < 0) throw systemError(errno(), name);
+  return result;
+}
+
+/** @returns a fresh copy. @throws ENODATA */
+export function getXattr(descriptor: number, name: ByteString): Uint8Array {
+  if (!isUserXattr(name)) throw new PeerfsError('ENODATA');
+  const length = check(call.getxattr(path(descriptor), attributeName(name), value, value.length), 'getxattr');
+  return Uint8Array.prototype.slice.call(value, 0, length);
+}
+
+/** @param flags 1 it must not exist (EEXIST), 2 it must (ENODATA). */
+export function setXattr(descriptor: number, name: ByteString, bytes: Uint8Array, flags: number): void {
+  if (!isUserXattr(name)) throw new PeerfsError('EOPNOTSUPP');
+  check(call.setxattr(path(descriptor), attributeName(name), bytes, bytes.length, flags), 'setxattr');
+}
+
+export function removeXattr(descriptor: number, name: ByteString): void {
+  if (!isUserXattr(name)) throw new PeerfsError('ENODATA');
+  check(call.removexattr(path(descriptor), attributeName(name)), 'removexattr');
+}
+
+/** Names of the user.* attributes; empty where the file system has none. */
+export function listXattrs(descriptor: number): ByteString[] {
+  const length = call.listxattr(path(descriptor), value, value.length);
+  if (length < 0) {
+    const error = systemError(errno(), 'listxattr');
+    if (error.code === 'EOPNOTSUPP') return [];
+    throw error;
+  }
+  const names = fromBytes(value, 0, length).split('\0') as ByteString[];
+  return names.filter(isUserXattr);
+}
+
+/**
+ * Whether the file may have user.* attributes.
+ * @param name in the directory `descriptor`, or none: the descriptor's own file. Links are not followed.
+ */
+export function mayHaveXattrs(descriptor: number, name?: ByteString): boolean {
+  const address = path(descriptor, name);
+  const length =
+    name === undefined
+      ? call.listxattr(address, value, value.length)
+      : call.llistxattr(address, value, value.length);
+  if (length <= 0) return length < 0 && systemError(errno(), 'listxattr').code !== 'EOPNOTSUPP';
+  if (value.latin1Slice(0, PREFIX.length) === PREFIX) return true;
+  return value.subarray(0, length).includes(`\0${PREFIX}`, 0, 'latin1');
+}
+
+function isUserXattr(name: ByteString): boolean {
+  return name.startsWith(PREFIX) && name.length > PREFIX.length && name.length <= 255;
+}
