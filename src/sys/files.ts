@@ -93,7 +93,7 @@ const times = Buffer.alloc(32);
 
 function inText(buffer: TextBuffer, text: string): number {
   if (text.length > PATH_BYTES) throw systemError(36, 'path');
-  buffer.bytes.latin1Write(text, 0);
+  buffer.bytes.write(text, 0, 'latin1');
   buffer.bytes[text.length] = 0;
   return buffer.address;
 }

@@ -26,13 +26,13 @@ const nameAddress = addressOf(nameBytes);
 const value = Buffer.alloc(XATTR_BYTES);
 
 function path(descriptor: number, name?: ByteString): number {
-  const end = pathBytes.latin1Write(`/proc/self/fd/${descriptor}${name === undefined ? '' : `/${name}`}`, 0);
+  const end = pathBytes.write(`/proc/self/fd/${descriptor}${name === undefined ? '' : `/${name}`}`, 0, 'latin1');
   pathBytes[end] = 0;
   return pathAddress;
 }
 
 function attributeName(name: ByteString): number {
-  nameBytes[nameBytes.latin1Write(name, 0, 255)] = 0;
+  nameBytes[nameBytes.write(name, 0, 255, 'latin1')] = 0;
   return nameAddress;
 }
 
@@ -82,7 +82,7 @@ export function mayHaveXattrs(descriptor: number, name?: ByteString): boolean {
       ? call.listxattr(address, value, value.length)
       : call.llistxattr(address, value, value.length);
   if (length <= 0) return length < 0 && systemError(errno(), 'listxattr').code !== 'EOPNOTSUPP';
-  if (value.latin1Slice(0, PREFIX.length) === PREFIX) return true;
+  if (value.toString('latin1', 0, PREFIX.length) === PREFIX) return true;
   return value.subarray(0, length).includes(`\0${PREFIX}`, 0, 'latin1');
 }
 
