@@ -3,14 +3,13 @@
  * Synchronous; they throw PeerfsError with the code of the errno.
  */
 import { fromBytes, type ByteString } from '../bytestring.ts';
-import { addressOf, declare, errno } from './libc.ts';
+import { addressOf, declare, declareAsync, errno } from './libc.ts';
 import { systemError } from './errno.ts';
 
 /** unistd.h of Linux. */
 export const WHENCE = { SET: 0, CURRENT: 1, DATA: 3, HOLE: 4 } as const;
 
 const call = {
-  copyFileRange: declare('copy_file_range', 'long', ['int', 'buffer', 'int', 'buffer', 'size', 'uint32']),
   fallocate: declare('fallocate', 'int', ['int', 'int', 'i64', 'i64']),
   fstatfs: declare('fstatfs', 'int', ['int', 'buffer']),
   ftruncate: declare('ftruncate', 'int', ['int', 'i64']),
@@ -41,16 +40,6 @@ export function seek(descriptor: number, offset: number, whence: number): number
 /** Reads into `bytes` from a position. @returns bytes read. */
 export function readAt(descriptor: number, bytes: Uint8Array, offset: number): number {
   return check(call.pread(descriptor, bytes, bytes.length, offset), 'pread');
-}
-
-const sourcePosition = Buffer.alloc(8);
-const targetPosition = Buffer.alloc(8);
-
-/** @returns bytes copied, which may be fewer. */
-export function copyRange(source: number, sourceAt: number, target: number, targetAt: number, length: number): number {
-  sourcePosition.writeBigInt64LE(BigInt(sourceAt));
-  targetPosition.writeBigInt64LE(BigInt(targetAt));
-  return check(call.copyFileRange(source, sourcePosition, target, targetPosition, length, 0), 'copy_file_range');
 }
 
 /** struct statfs of 64-bit Linux: eight-byte words, but the fsid. */
@@ -111,4 +100,24 @@ export function readRows(descriptor: number, maxBytes: number = LISTING_BYTES): 
 export function seekRows(descriptor: number, cursor: bigint): void {
   // As a bigint: cursors of some file systems (hashes in ext4) use all of 63 bits.
   check(call.lseek(descriptor, cursor, WHENCE.SET), 'lseek');
+}
+
+const copyAsync = declareAsync('copy_file_range', 'long', ['int', 'buffer', 'int', 'buffer', 'size', 'uint32']);
+
+/** On a thread of libuv's pool. @returns bytes copied, which may be fewer. */
+export async function copyRange(
+  source: number,
+  sourceAt: number,
+  target: number,
+  targetAt: number,
+  length: number,
+): Promise<number> {
+  const positions = Buffer.alloc(16);
+  positions.writeBigInt64LE(BigInt(sourceAt), 0);
+  positions.writeBigInt64LE(BigInt(targetAt), 8);
+  const from = positions.subarray(0, 8);
+  const to = positions.subarray(8, 16);
+  const copied = await copyAsync(source, from, target, to, length, 0);
+  if (copied < 0) throw systemError(-copied, 'copy_file_range');
+  return copied;
 }

@@ -3,7 +3,7 @@
  * descriptor, with names as bytes. Synchronous: they belong on a disk thread (src/fs/disk-worker.ts).
  *
  * Every function throws a PeerfsError with the code of the errno. Descriptors are close-on-exec. Not owned: data
- * beyond the first bytes (src/sys/file-data.ts), extended attributes (src/sys/xattrs.ts), locks (src/sys/file-locks.ts).
+ * beyond the first bytes (src/sys/file-data.ts), extended attributes (src/sys/xattrs.ts), locks (src/sys/kernel-locks.ts).
  */
 import { constants } from 'node:fs';
 import { fromBytes, type ByteString } from '../bytestring.ts';

@@ -1,7 +1,8 @@
 /**
- * inotify(7): watches on directories and the events the kernel has queued. Non-blocking and without a thread: the
- * owner calls `read` when it likes. Owns no paths (src/fs/local-watch.ts does).
+ * inotify(7): watches on directories and what the kernel tells of them, without a thread: the descriptor stands in the
+ * event loop in the place of a socket. Owns no paths (src/fs/local-watches.ts does).
  */
+import { Socket } from 'node:net';
 import { fromBytes, type ByteString } from '../bytestring.ts';
 import { addressOf, declare, errno } from './libc.ts';
 import { codeOfErrno, systemError } from './errno.ts';
@@ -21,18 +22,21 @@ export const IN = {
   Q_OVERFLOW: 0x4000,
   IGNORED: 0x8000,
   ONLYDIR: 0x1000000,
-  EXCL_UNLINK: 0x4000000,
   ISDIR: 0x40000000,
 } as const;
 const IN_NONBLOCK = 0o4000;
-const IN_CLOEXEC = 0o2000000;
+const CLOEXEC = 0o2000000;
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
 
 const call = {
   addWatch: declare('inotify_add_watch', 'int', ['int', 'text', 'uint32']),
   close: declare('close', 'int', ['int']),
+  dup3: declare('dup3', 'int', ['int', 'int', 'int']),
   init: declare('inotify_init1', 'int', ['int']),
   read: declare('read', 'long', ['int', 'pointer', 'size']),
   removeWatch: declare('inotify_rm_watch', 'int', ['int', 'int']),
+  socketpair: declare('socketpair', 'int', ['int', 'int', 'int', 'buffer']),
 };
 
 export interface InotifyEvent {
@@ -47,66 +51,77 @@ export interface Inotify {
   /** @param path /proc/self/fd/N of an open directory, or an absolute path. @throws ENOSPC when no watches are left. */
   add(path: string, mask: number): number;
   remove(watch: number): void;
-  /** All events queued; empty if there are none. */
+  /** The events queued now, which are then not told again; empty if there are none. */
   read(): readonly InotifyEvent[];
-  readonly descriptor: number;
   close(): void;
 }
 
 const QUEUE_BYTES = 64 * 1024;
-const NONE: readonly InotifyEvent[] = [];
 
-/** @throws EMFILE when the user has too many instances (fs.inotify.max_user_instances). */
-export function openInotify(): Inotify {
-  const descriptor = call.init(IN_NONBLOCK | IN_CLOEXEC);
-  if (descriptor < 0) throw systemError(errno(), 'inotify_init1');
+/**
+ * @param onEvents told of events as they come, unless `read` took them before.
+ * @throws EMFILE when the user has too many instances (fs.inotify.max_user_instances).
+ */
+export function openInotify(onEvents: (events: readonly InotifyEvent[]) => void): Inotify {
+  const instance = call.init(IN_NONBLOCK | CLOEXEC);
+  if (instance < 0) throw systemError(errno(), 'inotify_init1');
+  const pair = Buffer.alloc(8);
+  if (call.socketpair(AF_UNIX, SOCK_STREAM | IN_NONBLOCK | CLOEXEC, 0, pair) < 0) {
+    call.close(instance);
+    throw systemError(errno(), 'socketpair');
+  }
+  // libuv takes only sockets and pipes into its loop: it is given a socket, which becomes the inotify descriptor
+  // before the loop registers it.
+  const descriptor = pair.readInt32LE(0);
+  const socket = new Socket({ fd: descriptor, readable: true, writable: false });
+  call.dup3(instance, descriptor, CLOEXEC);
+  call.close(instance);
+  call.close(pair.readInt32LE(4));
+  socket.unref();
+  socket.on('data', (bytes) => onEvents(parseEvents(bytes, bytes.length)));
+  socket.on('error', () => undefined);
+
   const bytes = Buffer.alloc(QUEUE_BYTES);
   const address = addressOf(bytes);
   let isOpen = true;
-
-  function parse(length: number, events: InotifyEvent[]): void {
-    // struct inotify_event: watch i32, mask u32, cookie u32, length of the name with padding u32, name.
-    for (let at = 0; at + 16 <= length; ) {
-      const padded = bytes.readUInt32LE(at + 12);
-      const end = padded === 0 ? at + 16 : bytes.indexOf(0, at + 16);
-      events.push({
-        watch: bytes.readInt32LE(at),
-        mask: bytes.readUInt32LE(at + 4),
-        name: fromBytes(bytes, at + 16, end),
-      });
-      at += 16 + padded;
-    }
-  }
-
   return {
-    descriptor,
     add(path, mask) {
       const watch = call.addWatch(descriptor, path, mask);
       if (watch < 0) throw systemError(errno(), 'inotify_add_watch');
       return watch;
     },
     remove(watch) {
-      call.removeWatch(descriptor, watch);
+      if (isOpen) call.removeWatch(descriptor, watch);
     },
     read() {
-      let events: InotifyEvent[] | undefined;
+      let events: readonly InotifyEvent[] = [];
       while (isOpen) {
         const length = call.read(descriptor, address, QUEUE_BYTES);
-        if (length < 0) {
-          const code = codeOfErrno(errno());
-          if (code === 'EINTR') continue;
-          if (code !== 'EAGAIN') throw systemError(errno(), 'read');
-        }
+        if (length < 0 && codeOfErrno(errno()) === 'EINTR') continue;
         if (length <= 0) break;
-        parse(length, (events ??= []));
-        if (length < QUEUE_BYTES - 300) break;
+        events = events.length === 0 ? parseEvents(bytes, length) : [...events, ...parseEvents(bytes, length)];
       }
-      return events ?? NONE;
+      return events;
     },
     close() {
-      if (!isOpen) return;
       isOpen = false;
-      call.close(descriptor);
+      socket.destroy();
     },
   };
+}
+
+/** struct inotify_event: watch i32, mask u32, cookie u32, length of the name with its padding u32, name. */
+export function parseEvents(bytes: Buffer, length: number): InotifyEvent[] {
+  const events: InotifyEvent[] = [];
+  for (let at = 0; at + 16 <= length; ) {
+    const padded = bytes.readUInt32LE(at + 12);
+    const end = padded === 0 ? at + 16 : bytes.indexOf(0, at + 16);
+    events.push({
+      watch: bytes.readInt32LE(at),
+      mask: bytes.readUInt32LE(at + 4),
+      name: fromBytes(bytes, at + 16, end),
+    });
+    at += 16 + padded;
+  }
+  return events;
 }

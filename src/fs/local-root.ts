@@ -1,0 +1,119 @@
+/**
+ * The confinement of a shared folder: every path is resolved anew from the descriptor of its root, by the kernel and
+ * in one call (openat2), so that nobody who swaps names for links meanwhile gets outside. Where openat2 is missing
+ * the path is walked name by name, each step without following links.
+ *
+ * Nothing else in src/fs opens a path of a share. Names are given to the kernel only as a single component relative
+ * to a directory that was resolved here.
+ */
+import { isName, isPath, nameOf, parentOf, type ByteString } from '../bytestring.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
+import { closeDescriptor, O, openAt, openBeneath, AT_FDCWD, RESOLVE, statDescriptor } from '../sys/files.ts';
+
+const S_IFMT = 0o170000;
+const S_IFLNK = 0o120000;
+/** openat2 gives EAGAIN when a rename elsewhere raced with the resolution; Linux asks callers to try again. */
+const RACE_RETRIES = 64;
+
+export class ShareRoot {
+  /** O_PATH. */
+  readonly descriptor: number;
+  readonly #resolve: number;
+  readonly #crossMounts: boolean;
+  #hasOpenat2 = true;
+
+  /**
+   * @param path absolute, the owner's own: links in it are followed.
+   * @param walkOnly does without openat2, as on a kernel that lacks it.
+   */
+  constructor(path: ByteString, crossMounts: boolean, walkOnly = false) {
+    this.descriptor = openAt(AT_FDCWD, path, O.PATH | O.DIRECTORY);
+    this.#resolve =
+      RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS | (crossMounts ? 0 : RESOLVE.NO_XDEV);
+    this.#crossMounts = crossMounts;
+    this.#hasOpenat2 = !walkOnly;
+  }
+
+  /** @returns an O_PATH descriptor, of a link itself. The caller closes it. */
+  openPath(path: ByteString): number {
+    return this.#open(path, O.PATH | O.NOFOLLOW);
+  }
+
+  /** @returns a descriptor for listing, locking, syncing. @throws ELOOP for a link, ENOTDIR for other files. */
+  openDirectory(path: ByteString): number {
+    return this.#open(path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+  }
+
+  /** Runs `use` with an O_PATH descriptor of the file, and closes it. */
+  at<T>(path: ByteString, use: (descriptor: number) => T): T {
+    if (path === '') return use(this.descriptor);
+    const descriptor = this.openPath(path);
+    try {
+      return use(descriptor);
+    } finally {
+      closeDescriptor(descriptor);
+    }
+  }
+
+  /**
+   * Runs `use` with the directory that holds the last name of the path, and that name.
+   * @throws `ofRoot` if the path is the root itself.
+   */
+  inParent<T>(path: ByteString, ofRoot: 'EEXIST' | 'EBUSY' | 'EISDIR', use: (directory: number, name: ByteString) => T): T {
+    if (path === '') throw new PeerfsError(ofRoot, 'the root of a share');
+    const name = nameOf(path);
+    if (!isName(name)) throw new PeerfsError(name.length > 255 ? 'ENAMETOOLONG' : 'EINVAL', 'not a file name');
+    const parent = parentOf(path);
+    if (parent === '') return use(this.descriptor, name);
+    const directory = this.#open(parent, O.PATH | O.DIRECTORY | O.NOFOLLOW);
+    try {
+      return use(directory, name);
+    } finally {
+      closeDescriptor(directory);
+    }
+  }
+
+  close(): void {
+    closeDescriptor(this.descriptor);
+  }
+
+  #open(path: ByteString, flags: number): number {
+    if (path === '') return openAt(this.descriptor, '.', flags);
+    if (!isPath(path)) {
+      const isLong = path.split('/').some((name) => name.length > 255);
+      throw new PeerfsError(isLong || path.length > 4095 ? 'ENAMETOOLONG' : 'EINVAL', 'not a path');
+    }
+    for (let attempt = 0; this.#hasOpenat2; attempt++) {
+      try {
+        return openBeneath(this.descriptor, path, flags, 0, this.#resolve);
+      } catch (error) {
+        const code = codeOf(error);
+        if (code === 'ENOSYS') this.#hasOpenat2 = false;
+        else if (code !== 'EAGAIN' || attempt >= RACE_RETRIES) throw error;
+      }
+    }
+    return this.#walk(path, flags);
+  }
+
+  #walk(path: ByteString, flags: number): number {
+    const names = path.split('/');
+    const device = this.#crossMounts ? undefined : statDescriptor(this.descriptor).device;
+    let directory = this.descriptor;
+    try {
+      for (const [index, name] of names.entries()) {
+        const isLast = index === names.length - 1;
+        // O_PATH without O_DIRECTORY, so that a link is told (ELOOP) from a file (ENOTDIR), as openat2 does.
+        const next = openAt(directory, name, isLast ? flags : O.PATH | O.NOFOLLOW);
+        if (directory !== this.descriptor) closeDescriptor(directory);
+        directory = next;
+        const status = statDescriptor(next);
+        if (device !== undefined && status.device !== device) throw new PeerfsError('EXDEV', 'another file system');
+        if (!isLast && (status.mode & S_IFMT) === S_IFLNK) throw new PeerfsError('ELOOP', 'a link on the way');
+      }
+      return directory;
+    } catch (error) {
+      if (directory !== this.descriptor) closeDescriptor(directory);
+      throw error;
+    }
+  }
+}
