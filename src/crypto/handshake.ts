@@ -1,9 +1,35 @@
 /**
  * The handshake of two peers: Noise IKpsk1 (src/crypto/noise.ts) inside a disguise (src/crypto/disguise.ts).
- * Payloads are opaque; time stamps, replay of message 1 and known peers are the caller's matter.
+ *
+ * Message 1 is disguised under a key made from the responder's public key: it means nothing to whoever does not know
+ * that key. Its Noise payload begins with 32 random bytes under which message 2 is disguised, so that only the
+ * initiator can tell message 2 from noise.
+ *
+ * Owns no state of peers. Payloads are opaque; time stamps, replay of message 1 and who is known are the caller's
+ * matter.
  */
-import type { Identity } from './identity.ts';
-import type { SessionKeys } from './session-keys.ts';
+import { randomBytes } from 'node:crypto';
+import { disguise, DISGUISE_HEADER_BYTES, disguisedLength, reveal } from './disguise.ts';
+import { dhKeyOf, type Identity } from './identity.ts';
+import { noiseInitiate, noiseRespond, type NoiseAnswer, type TransportKeys } from './noise.ts';
+import { SessionKeys } from './session-keys.ts';
+import { blake2b, deriveKey, KEY_BYTES } from './sodium.ts';
+import { dh } from './x25519.ts';
+
+export const HANDSHAKE_LIMITS = {
+  /** A whole message: fits the smallest datagram that every path carries. Bytes. */
+  messageBytes: 1200,
+  /** A caller's payload. Bytes. */
+  payloadBytes: 640,
+  /** What must be read of a message before its length can be told. Bytes. */
+  headerBytes: DISGUISE_HEADER_BYTES,
+} as const;
+
+/** Shortest psk. Bytes. */
+const PSK_MIN_BYTES = 16;
+
+/** Noise's prologue: both sides must speak the same version of all that follows. */
+const PROLOGUE = Buffer.from('peerfs handshake 1');
 
 export interface InitiateOptions {
   readonly identity: Identity;
@@ -31,7 +57,7 @@ export interface FirstMessage {
   readonly remoteDhPublicKey: Uint8Array;
   /** undefined: wrong psk; may be called again with others. */
   complete(psk: Uint8Array): ProvenMessage | undefined;
-  /** Wipes the secrets; idempotent. */
+  /** Wipes the secrets; idempotent. Proven messages made before live on. */
   abandon(): void;
 }
 
@@ -40,20 +66,77 @@ export interface ProvenMessage {
   readonly payload: Uint8Array;
   /** Makes message 2; once. */
   answer(payload: Uint8Array): { readonly message: Uint8Array; readonly keys: SessionKeys };
+  /** Wipes the secrets if there is to be no answer; idempotent. */
+  abandon(): void;
 }
 
-export const HANDSHAKE_LIMITS = {
-  /** A whole message: fits the smallest datagram that every path carries. Bytes. */
-  messageBytes: 1200,
-  /** A caller's payload. Bytes. */
-  payloadBytes: 640,
-  /** What must be read of a message before its length can be told. Bytes. */
-  headerBytes: 42,
-} as const;
+/** Keys of message 1's disguise, by the responder's X25519 key; made often for our own, which is one object. */
+const disguiseKeys = new WeakMap<Uint8Array, Uint8Array>();
 
+function disguiseKey(dhPublicKey: Uint8Array): Uint8Array {
+  let key = disguiseKeys.get(dhPublicKey);
+  if (key === undefined) {
+    key = deriveKey(dhPublicKey, 'disguise');
+    disguiseKeys.set(dhPublicKey, key);
+  }
+  return key;
+}
+
+function noisePsk(psk: Uint8Array): Uint8Array {
+  if (psk.length < PSK_MIN_BYTES) throw new RangeError('psk too short');
+  return blake2b(KEY_BYTES, psk, Buffer.from('peerfs 1 psk'));
+}
+
+function checkPayload(payload: Uint8Array): void {
+  if (payload.length > HANDSHAKE_LIMITS.payloadBytes) {
+    throw new RangeError(`handshake payload of ${payload.length} bytes is too long`);
+  }
+}
+
+/** @throws RangeError if the payload is too long, the psk too short, or remotePublicKey no Ed25519 key. */
 export function initiate(options: InitiateOptions): Initiation {
-  void options;
-  throw new Error('not built yet');
+  const { identity, remotePublicKey, payload } = options;
+  checkPayload(payload);
+  const remoteDhPublicKey = dhKeyOf(remotePublicKey);
+  if (remoteDhPublicKey === undefined) throw new RangeError('not an Ed25519 public key');
+  const answerKey = randomBytes(KEY_BYTES);
+  const psk = noisePsk(options.psk);
+  const noise = noiseInitiate({
+    prologue: PROLOGUE,
+    own: identity.dhKeyPair,
+    remoteStatic: remoteDhPublicKey,
+    psk,
+    payload: Buffer.concat([answerKey, payload]),
+  });
+  psk.fill(0);
+  const message = disguise(disguiseKey(remoteDhPublicKey), noise.message1, HANDSHAKE_LIMITS.messageBytes);
+  let ended = false;
+  const abandon = (): void => {
+    ended = true;
+    noise.destroy();
+    answerKey.fill(0);
+  };
+
+  return {
+    message,
+    answerLength: (header) => (ended ? undefined : disguisedLength(answerKey, header)),
+    finish(message2) {
+      if (ended) return undefined;
+      const inner = reveal(answerKey, message2);
+      const done = inner === undefined ? undefined : noise.readMessage2(inner);
+      if (done === undefined) return undefined;
+      abandon();
+      const { keys } = done;
+      return {
+        payload: done.payload,
+        keys: sessionKeys(keys, { send: keys.initiatorToResponder, receive: keys.responderToInitiator }, [
+          identity.dhPublicKey,
+          remoteDhPublicKey,
+        ]),
+      };
+    },
+    abandon,
+  };
 }
 
 /**
@@ -61,25 +144,76 @@ export function initiate(options: InitiateOptions): Initiation {
  * undefined: it was not made for us: stay silent.
  */
 export function messageLength(identity: Identity, header: Uint8Array): number | undefined {
-  void identity;
-  void header;
-  throw new Error('not built yet');
+  const length = disguisedLength(disguiseKey(identity.dhPublicKey), header);
+  return length === undefined || length > HANDSHAKE_LIMITS.messageBytes ? undefined : length;
 }
 
-/** Opens a whole message 1 as far as it goes without the psk. undefined: not a handshake for us: stay silent. */
+/**
+ * Opens a whole message 1 as far as it goes without the psk. undefined: not a handshake for us: stay silent.
+ * A stranger's bytes cost one opening of 18 bytes, no public-key operation.
+ */
 export function respond(identity: Identity, message1: Uint8Array): FirstMessage | undefined {
-  void identity;
-  void message1;
-  throw new Error('not built yet');
+  if (message1.length > HANDSHAKE_LIMITS.messageBytes) return undefined;
+  const inner = reveal(disguiseKey(identity.dhPublicKey), message1);
+  if (inner === undefined) return undefined;
+  const noise = noiseRespond({ prologue: PROLOGUE, own: identity.dhKeyPair }, inner);
+  if (noise === undefined) return undefined;
+  const { remoteStatic } = noise;
+  return {
+    remoteDhPublicKey: remoteStatic,
+    complete(secret) {
+      const psk = noisePsk(secret);
+      const proven = noise.provePsk(psk);
+      psk.fill(0);
+      if (proven === undefined || proven.payload.length < KEY_BYTES) return undefined;
+      return provenMessage(proven, identity.dhPublicKey, remoteStatic);
+    },
+    abandon: () => noise.destroy(),
+  };
+}
+
+function provenMessage(proven: NoiseAnswer, own: Uint8Array, remote: Uint8Array): ProvenMessage {
+  const answerKey = proven.payload.subarray(0, KEY_BYTES);
+  let ended = false;
+  const abandon = (): void => {
+    ended = true;
+    proven.destroy();
+    answerKey.fill(0);
+  };
+  return {
+    payload: proven.payload.subarray(KEY_BYTES),
+    answer(payload) {
+      if (ended) throw new Error('handshake answered twice');
+      checkPayload(payload);
+      const { message, keys } = proven.writeMessage2(payload);
+      const disguised = disguise(answerKey, message, HANDSHAKE_LIMITS.messageBytes);
+      abandon();
+      const secrets = { send: keys.responderToInitiator, receive: keys.initiatorToResponder };
+      return { message: disguised, keys: sessionKeys(keys, secrets, [own, remote]) };
+    },
+    abandon,
+  };
+}
+
+function sessionKeys(
+  keys: TransportKeys,
+  secrets: { readonly send: Uint8Array; readonly receive: Uint8Array },
+  [localDhPublicKey, remoteDhPublicKey]: readonly [Uint8Array, Uint8Array],
+): SessionKeys {
+  return new SessionKeys({ secrets, handshakeHash: keys.handshakeHash, localDhPublicKey, remoteDhPublicKey });
 }
 
 /**
  * The secret that two peers keep after first contact: the same on both sides and on every retry. 32 bytes.
  * @param remotePublicKey Ed25519.
+ * @throws RangeError if that is not a valid key.
  */
 export function pairSecret(token: Uint8Array, identity: Identity, remotePublicKey: Uint8Array): Uint8Array {
-  void token;
-  void identity;
-  void remotePublicKey;
-  throw new Error('not built yet');
+  const remoteDhPublicKey = dhKeyOf(remotePublicKey);
+  const shared = remoteDhPublicKey && dh(identity.dhKeyPair.privateKey, remoteDhPublicKey);
+  if (shared === undefined) throw new RangeError('not an Ed25519 public key');
+  const keys = [Buffer.from(identity.publicKey), Buffer.from(remotePublicKey)].sort((a, b) => a.compare(b));
+  const secret = deriveKey(token, 'pair secret', KEY_BYTES, Buffer.concat([shared, ...keys]));
+  shared.fill(0);
+  return secret;
 }
