@@ -1,10 +1,62 @@
 /**
- * PeerChannel: the implementation of Channel (src/net/channel.ts) over whatever paths there are.
+ * PeerChannel: the implementation of Channel (src/net/channel.ts) over whatever paths there are. Owns the state, the
+ * choice of the path, and time; the calls themselves are in outgoing-calls.ts and incoming-calls.ts.
+ *
+ *               hello on a path                    silence on all paths, or the last one ended
+ *     offline ------------------> live <---------------------------------> reconnecting
+ *        ^                         |            hello, anything heard          |
+ *        +-------------------------+-------------------------------------------+
+ *          goodbye; a first call and 1.5 s of silence; patience (15 s) of silence
+ *
+ * Deadlines measure silence, not length. A call ends with ETIMEDOUT when for the time of patience no call made
+ * progress (no reply, no sign that one is being worked at, less than 1 KiB/s moved by the paths), and in any case
+ * when nobody said a word about this one for 20 times that. The side that answers gives such a sign every 5 seconds for
+ * 10 minutes. Calls that are `unbounded` last as long as the peer is alive.
+ *
+ * Time is counted in ticks of one timer, at most two tick lengths a tick, so that a process that was stopped or
+ * kept busy does not take its own absence for the peer's silence.
  */
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
+import { PeerfsError } from '../errors.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { Channel, Handlers, PushHandlers } from './channel.ts';
-import type { Path } from './path.ts';
+import { decodeFields } from '../wire/codec.ts';
+import { encodeFrame } from '../wire/frame.ts';
+import type { Frame } from '../wire/frame.ts';
+import { FEATURES, MESSAGES, PROTOCOL_VERSION } from '../wire/schema.ts';
+import type { CallName, PushName, RequestOf } from '../wire/schema.ts';
+import type { Message } from '../wire/types.ts';
+import type { CallOptions, CallResult, Channel, ChannelState, Handlers, PushHandlers } from './channel.ts';
+import { ChannelPath } from './channel-path.ts';
+import type { UnsentReply } from './channel-path.ts';
+import { IncomingCalls } from './incoming-calls.ts';
+import { OutgoingCalls } from './outgoing-calls.ts';
+import type { Path, PathEnd } from './path.ts';
+
+/** DESIGN of the states, milliseconds: the default of `patienceMs`; silence that ends a first call. */
+const PATIENCE_MS = 15_000;
+const FIRST_TOUCH_MS = 1_500;
+
+/** Tuning, milliseconds. */
+const TICK_MS = 250;
+/** Silence with calls in flight after which the path is asked for a sign of life, and again this often. */
+const PROBE_AFTER_MS = 500;
+/** Silence with calls in flight after which a path is used only when there is no other. */
+const SUSPECT_AFTER_MS = 4_000;
+/** Paths that carry at least this are making progress, bytes a second. */
+const PROGRESS_BYTES = 1024;
+/** A first call waits for at least so many round trips. */
+const FIRST_TOUCH_ROUND_TRIPS = 4;
+
+const GOODBYE_REASON: Readonly<Record<CloseReason, number>> = { 'shutting-down': 0, removed: 1 };
+/** `goodbye` that ends the path it came on and nothing else. */
+const GOODBYE_PATH = 2;
+
+const PUSHES = new Map<number, { readonly name: PushName; readonly message: Message }>(
+  Object.entries(MESSAGES).flatMap(([name, message]) =>
+    message.kind === 'push' ? [[message.tag, { name: name as PushName, message }]] : [],
+  ),
+);
 
 /** `goodbye` reasons of src/wire/schema.ts. */
 export type CloseReason = 'shutting-down' | 'removed';
@@ -42,6 +94,7 @@ export interface PeerChannel extends Channel {
   close(reason: CloseReason): void;
 }
 
+/** Counted since the channel was made. */
 export interface PeerChannelStatistics {
   readonly callsSent: number;
   readonly callsAnswered: number;
@@ -52,6 +105,371 @@ export interface PeerChannelStatistics {
   readonly unknownPushes: number;
 }
 
+
 export function createPeerChannel(options: PeerChannelOptions): PeerChannel {
-  throw new Error(`not yet for ${options.peerId}`);
+  return new ChannelToPeer(options);
+}
+
+class ChannelToPeer implements PeerChannel {
+  readonly peerId: string;
+  readonly #options: PeerChannelOptions;
+  readonly #patienceMs: number;
+  readonly #outgoing: OutgoingCalls;
+  readonly #incoming: IncomingCalls;
+  readonly #stateListeners = new Set<(state: ChannelState) => void>();
+  readonly #restartListeners = new Set<() => void>();
+  readonly #neededListeners = new Set<() => void>();
+  #pushHandlers: PushHandlers = {};
+  #paths: ChannelPath[] = [];
+  #active: ChannelPath | undefined;
+  #state: ChannelState = 'reconnecting';
+  #closed = false;
+  #remoteBootId: string | undefined;
+  #remoteName: string | undefined;
+  #malformed = 0;
+  #unknownPushes = 0;
+  #timer: Timer | undefined;
+  #tickedAt: number;
+  /** Milliseconds since anything was heard, while that counts. */
+  #silentMs = 0;
+  /** A call was made when nothing was in flight, and nothing has been heard since. */
+  #firstTouch = false;
+  #touchMs = 0;
+
+  constructor(options: PeerChannelOptions) {
+    this.peerId = options.peerId;
+    this.#options = options;
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
+    const activePath = () => this.#active;
+    this.#outgoing = new OutgoingCalls({ patienceMs: this.#patienceMs, activePath });
+    this.#incoming = new IncomingCalls({ activePath, malformed: () => (this.#malformed += 1) });
+    this.#tickedAt = options.clock.now();
+    this.#wake();
+  }
+
+  get state(): ChannelState {
+    return this.#state;
+  }
+
+  get remoteBootId(): string | undefined {
+    return this.#remoteBootId;
+  }
+
+  get remoteName(): string | undefined {
+    return this.#remoteName;
+  }
+
+  get paths(): readonly Path[] {
+    return this.#paths.map((one) => one.path);
+  }
+
+  get activePath(): Path | undefined {
+    return this.#active?.path;
+  }
+
+  get statistics(): PeerChannelStatistics {
+    const { callsSent, callsAnswered, callsResent, malformed } = this.#outgoing.statistics;
+    return {
+      callsSent,
+      callsAnswered,
+      callsResent,
+      malformed: malformed + this.#malformed,
+      unknownPushes: this.#unknownPushes,
+    };
+  }
+
+  serve(handlers: Handlers, pushHandlers: PushHandlers): void {
+    this.#incoming.serve(handlers);
+    this.#pushHandlers = pushHandlers;
+  }
+
+  onState(listener: (state: ChannelState) => void): () => void {
+    return listen(this.#stateListeners, listener);
+  }
+
+  onRestart(listener: () => void): () => void {
+    return listen(this.#restartListeners, listener);
+  }
+
+  onPathNeeded(listener: () => void): () => void {
+    return listen(this.#neededListeners, listener);
+  }
+
+  // ---- calls -------------------------------------------------------------------------------------------------
+
+  call<M extends CallName>(name: M, request: RequestOf<M>, options: CallOptions<M> = {}): Promise<CallResult<M>> {
+    if (this.#state === 'offline') {
+      this.touch();
+      return Promise.reject(new PeerfsError('EHOSTDOWN'));
+    }
+    if (this.#outgoing.wanted === 0) {
+      this.#firstTouch = true;
+      this.#silentMs = this.#active === undefined ? this.#silentMs : 0;
+      this.#touchMs = 0;
+      for (const one of this.#paths) {
+        one.takeHeard();
+        one.silentMs = 0;
+      }
+      this.#wake();
+      if (this.#active === undefined) this.touch();
+    }
+    return this.#outgoing.call(name, request, options);
+  }
+
+  push<M extends PushName>(name: M, request: RequestOf<M>): void {
+    const message = MESSAGES[name];
+    this.#active?.send(0, [encodeFrame('push', message.tag, 0, message.request, request)], 0);
+  }
+
+  touch(): void {
+    if (this.#closed || this.#state === 'live') return;
+    for (const one of this.#paths) one.path.probe();
+    for (const listener of this.#neededListeners) listener();
+  }
+
+  // ---- paths -------------------------------------------------------------------------------------------------
+
+  attach(path: Path, preference: number): void {
+    if (this.#closed) {
+      path.close();
+      return;
+    }
+    const { bootId, name } = this.#options;
+    const hello = encodeFrame('push', MESSAGES.hello.tag, 0, MESSAGES.hello.request, {
+      version: PROTOCOL_VERSION,
+      features: FEATURES.join(' '),
+      bootId,
+      name,
+    });
+    const one = new ChannelPath(path, preference, {
+      hello: (from, frame) => this.#hello(from, frame),
+      frame: (from, frame) => this.#frame(from, frame),
+      malformed: () => (this.#malformed += 1),
+      repliesSent: (bytes) => this.#incoming.repliesSent(bytes),
+      end: (ended, reason, unsent) => this.#pathEnded(ended, reason, unsent),
+    });
+    this.#paths.push(one);
+    this.#wake();
+    one.start(hello);
+  }
+
+  #hello(path: ChannelPath, frame: Frame): boolean {
+    if (frame.kind !== 'push' || frame.tag !== MESSAGES.hello.tag) return false;
+    let bootId: string;
+    try {
+      const hello = decodeFields(MESSAGES.hello.request, frame.bytes, frame.bodyStart, frame.bodyEnd);
+      if (hello.version < 1) return false;
+      bootId = Buffer.from(hello.bootId).toString('hex');
+      this.#remoteName = hello.name;
+    } catch {
+      return false;
+    }
+    const before = this.#remoteBootId;
+    this.#remoteBootId = bootId;
+    if (before !== undefined && before !== bootId) this.#restarted(path);
+    if (path.ended) return true;
+    path.ready = true;
+    this.#choose();
+    this.#heard();
+    this.#options.log.debug('channel.path', { kind: path.path.kind, paths: this.#paths.length });
+    this.#outgoing.pump();
+    return true;
+  }
+
+  /** `path` belongs to a new boot of the peer: the others are of the one before. */
+  #restarted(path: ChannelPath): void {
+    this.#outgoing.peerRestarted();
+    this.#incoming.forget();
+    for (const other of [...this.#paths]) if (other !== path && other.ready) other.close();
+    for (const listener of this.#restartListeners) listener();
+  }
+
+  #pathEnded(path: ChannelPath, reason: PathEnd, unsent: readonly UnsentReply[]): void {
+    this.#paths = this.#paths.filter((one) => one !== path);
+    this.#options.log.debug('channel.pathEnd', { kind: path.path.kind, reason, paths: this.#paths.length });
+    this.#choose();
+    for (const { lane, pieces } of unsent) this.#incoming.sendElsewhere(lane, pieces);
+    this.#outgoing.pathLost(path);
+    if (this.#active === undefined && this.#state === 'live') this.#lost();
+  }
+
+  /** No path answers. */
+  #lost(): void {
+    this.#silentMs = 0;
+    this.#setState('reconnecting');
+    this.#wake();
+    this.touch();
+  }
+
+  /** Takes the best path for calls: one that answers, then the lowest preference, then the shortest round trip. */
+  #choose(): void {
+    let best: ChannelPath | undefined;
+    for (const one of this.#paths) {
+      if (one.ready && (best === undefined || isBetter(one, best))) best = one;
+    }
+    this.#active = best;
+  }
+
+  /** A sign of life. */
+  #heard(): void {
+    this.#silentMs = 0;
+    this.#firstTouch = false;
+    if (this.#state !== 'live' && this.#active !== undefined && !this.#closed) this.#setState('live');
+  }
+
+  // ---- frames ------------------------------------------------------------------------------------------------
+
+  #frame(path: ChannelPath, frame: Frame): void {
+    if (this.#state !== 'live') this.#choose();
+    this.#heard();
+    switch (frame.kind) {
+      case 'reply':
+        return this.#outgoing.reply(frame);
+      case 'failure':
+        return this.#outgoing.failure(frame);
+      case 'working':
+        return this.#outgoing.working(frame);
+      case 'request':
+        this.#incoming.request(frame, path);
+        return this.#wake();
+      case 'cancel':
+        return this.#incoming.cancel(frame, path);
+      case 'push':
+        return this.#receivePush(path, frame);
+    }
+  }
+
+  #receivePush(path: ChannelPath, frame: Frame): void {
+    const push = PUSHES.get(frame.tag);
+    if (push === undefined) {
+      this.#unknownPushes += 1;
+      return;
+    }
+    let request: unknown;
+    try {
+      request = decodeFields(push.message.request, frame.bytes, frame.bodyStart, frame.bodyEnd);
+    } catch {
+      this.#malformed += 1;
+      return;
+    }
+    switch (push.name) {
+      case 'hello':
+        return;
+      case 'acknowledge': {
+        const { fromCall, belowCall } = request as RequestOf<'acknowledge'>;
+        return this.#incoming.acknowledge(fromCall, belowCall, path);
+      }
+      case 'goodbye':
+        return this.#goodbye(path, request as RequestOf<'goodbye'>);
+      default: {
+        const handler = this.#pushHandlers[push.name] as ((request: unknown) => void) | undefined;
+        handler?.(request);
+      }
+    }
+  }
+
+  #goodbye(path: ChannelPath, { reason }: RequestOf<'goodbye'>): void {
+    if (reason === GOODBYE_PATH) return path.close('closed-by-peer');
+    this.#goOffline('EHOSTDOWN');
+    for (const one of [...this.#paths]) one.close('closed-by-peer');
+  }
+
+  // ---- state and time ----------------------------------------------------------------------------------------
+
+  #setState(state: ChannelState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#options.log.debug('channel.state', { state });
+    for (const listener of this.#stateListeners) listener(state);
+  }
+
+  #goOffline(code: ErrorCode): void {
+    this.#firstTouch = false;
+    this.#setState('offline');
+    this.#outgoing.failAll(code);
+  }
+
+  #wake(): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    this.#tickedAt = this.#options.clock.now();
+    this.#timer = this.#options.clock.after(TICK_MS, () => this.#expiredTick());
+  }
+
+  #expiredTick(): void {
+    this.#timer = undefined;
+    const now = this.#options.clock.now();
+    const elapsedMs = Math.min(now - this.#tickedAt, 2 * TICK_MS);
+    let heard = false;
+    let moved = 0;
+    for (const one of [...this.#paths]) {
+      if (one.takeHeard() && one.ready) heard = true;
+      else one.silentMs += elapsedMs;
+      moved += one.takeBytesMoved();
+      if (one.ready) continue;
+      one.helloMs += elapsedMs;
+      if (one.helloMs >= this.#patienceMs) one.close('timeout');
+    }
+    this.#choose();
+    if (heard) this.#heard();
+    else this.#silentMs += elapsedMs;
+    this.#outgoing.tick(elapsedMs, moved * 1000 >= PROGRESS_BYTES * elapsedMs);
+    this.#outgoing.acknowledge();
+    this.#incoming.tick(elapsedMs);
+    this.#judge(elapsedMs);
+    const undecided = this.#state === 'reconnecting' || this.#paths.some((one) => !one.ready || one.suspect);
+    if (this.#outgoing.busy || this.#incoming.running > 0 || undecided) this.#wake();
+  }
+
+  /** What the silence so far means. */
+  #judge(elapsedMs: number): void {
+    if (this.#state === 'offline' || this.#closed) return;
+    if (this.#firstTouch && this.#outgoing.wanted > 0) {
+      this.#touchMs += elapsedMs;
+      const rttMs = this.#active?.path.statistics.rttMs ?? 0;
+      if (this.#touchMs >= Math.max(FIRST_TOUCH_MS, FIRST_TOUCH_ROUND_TRIPS * rttMs)) {
+        for (const one of this.#paths) one.suspect = true;
+        return this.#goOffline('EHOSTDOWN');
+      }
+    }
+    if (this.#state === 'reconnecting') {
+      if (this.#silentMs < this.#patienceMs) return;
+      this.#goOffline('ETIMEDOUT');
+      // What did not answer for so long is given up, so that the link dials anew.
+      for (const one of [...this.#paths]) if (one.ready) one.close('timeout');
+      return;
+    }
+    const active = this.#active;
+    if (active === undefined || this.#outgoing.bounded === 0 || active.silentMs < PROBE_AFTER_MS) return;
+    active.path.probe();
+    if (active.silentMs < SUSPECT_AFTER_MS || active.ended) return;
+    active.suspect = true;
+    this.#choose();
+    if (this.#active === active) this.#lost();
+    else this.#outgoing.pathLost(active);
+  }
+
+  close(reason: CloseReason): void {
+    if (this.#closed) return;
+    const fields = { reason: GOODBYE_REASON[reason] };
+    for (const one of this.#paths) {
+      if (one.ready) one.path.send(0, [encodeFrame('push', MESSAGES.goodbye.tag, 0, MESSAGES.goodbye.request, fields)]);
+    }
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#goOffline('EHOSTDOWN');
+    this.#incoming.forget();
+    for (const one of [...this.#paths]) one.close();
+  }
+}
+
+function isBetter(one: ChannelPath, other: ChannelPath): boolean {
+  if (one.suspect !== other.suspect) return other.suspect;
+  if (one.preference !== other.preference) return one.preference < other.preference;
+  return (one.path.statistics.rttMs ?? Infinity) < (other.path.statistics.rttMs ?? Infinity);
+}
+
+function listen<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }

@@ -1,0 +1,192 @@
+/**
+ * ChannelPath: one path as the channel sees it: the hello that must come first, the frames that wait while a lane is
+ * full, and how long nothing has been heard. It decides nothing about calls.
+ */
+import { decodeFrame } from '../wire/frame.ts';
+import type { Frame } from '../wire/frame.ts';
+import type { Lane, Path, PathEnd } from './path.ts';
+
+/** Frames above this many bytes ride lane 1, so that small ones never wait behind them. Specification of version 1. */
+export const SMALL_FRAME_BYTES = 8 * 1024;
+
+/** Frames of lane 1 that may overtake the hello of lane 0. */
+const MAX_EARLY_FRAMES = 256;
+const MAX_EARLY_BYTES = 16 * 1024 * 1024;
+
+interface Outgoing {
+  readonly pieces: readonly Uint8Array[];
+  /** Above 0 for a reply: what it counts in the bound of unsent replies. */
+  readonly replyBytes: number;
+}
+
+/** The frames that wait in one lane. */
+interface LaneQueue {
+  full: boolean;
+  frames: Outgoing[];
+  head: number;
+}
+
+export interface UnsentReply {
+  readonly lane: Lane;
+  readonly pieces: readonly Uint8Array[];
+}
+
+export interface ChannelPathEvents {
+  /** The first frame of the path: to be accepted (true) or not. */
+  hello(path: ChannelPath, frame: Frame): boolean;
+  frame(path: ChannelPath, frame: Frame): void;
+  /** A frame that breaks the layout or comes before the hello; the path is closed after it. */
+  malformed(path: ChannelPath): void;
+  /** Replies of so many bytes were handed to the path, or given up. */
+  repliesSent(bytes: number): void;
+  /** Once; also when `close` was called. What the path had not taken yet of replies comes along. */
+  end(path: ChannelPath, reason: PathEnd, unsent: readonly UnsentReply[]): void;
+}
+
+export class ChannelPath {
+  readonly path: Path;
+  readonly preference: number;
+  /** The peer's hello has come. */
+  ready = false;
+  ended = false;
+  /** Nothing was heard although it should have been: used only when there is no other. */
+  suspect = false;
+  /** Milliseconds, counted by the channel's ticks, without anything heard. */
+  silentMs = 0;
+  /** Since it was attached, until the hello came. */
+  helloMs = 0;
+  readonly #events: ChannelPathEvents;
+  readonly #lanes: readonly [LaneQueue, LaneQueue] = [
+    { full: false, frames: [], head: 0 },
+    { full: false, frames: [], head: 0 },
+  ];
+  #early: Uint8Array[] = [];
+  #earlyBytes = 0;
+  #heardAt: number;
+  #bytesMoved = 0;
+
+  constructor(path: Path, preference: number, events: ChannelPathEvents) {
+    this.path = path;
+    this.preference = preference;
+    this.#events = events;
+    this.#heardAt = path.statistics.lastHeardAt;
+  }
+
+  /** Starts the path and sends `hello` as its first frame. */
+  start(hello: Uint8Array): void {
+    this.path.start({
+      frame: (lane, bytes) => this.#receive(lane, bytes),
+      writable: (lane) => this.#drain(lane),
+      end: (reason) => this.#end(reason),
+    });
+    if (!this.ended) this.send(0, [hello], 0);
+  }
+
+  /** @param replyBytes above 0 for a reply: reported by `repliesSent` when the path has taken it. */
+  send(lane: Lane, pieces: readonly Uint8Array[], replyBytes: number): void {
+    if (this.ended) {
+      this.#events.repliesSent(replyBytes);
+      return;
+    }
+    const queue = this.#lanes[lane];
+    if (queue.full) {
+      queue.frames.push({ pieces, replyBytes });
+      return;
+    }
+    queue.full = !this.path.send(lane, pieces);
+    if (replyBytes > 0) this.#events.repliesSent(replyBytes);
+  }
+
+  /** Whether anything was heard since the last time this was asked. */
+  takeHeard(): boolean {
+    const { lastHeardAt } = this.path.statistics;
+    if (lastHeardAt <= this.#heardAt) return false;
+    this.#heardAt = lastHeardAt;
+    this.silentMs = 0;
+    this.suspect = false;
+    return true;
+  }
+
+  /** Bytes sent and received since the last time this was asked. */
+  takeBytesMoved(): number {
+    const { bytesSent, bytesReceived } = this.path.statistics;
+    const moved = bytesSent + bytesReceived - this.#bytesMoved;
+    this.#bytesMoved += moved;
+    return moved;
+  }
+
+  /** Idempotent. */
+  close(reason: PathEnd = 'closed'): void {
+    if (this.ended) return;
+    this.path.close();
+    this.#end(reason);
+  }
+
+  #receive(lane: Lane, bytes: Uint8Array): void {
+    if (this.ended) return;
+    if (!this.ready && lane === 1) {
+      this.#earlyBytes += bytes.length;
+      if (this.#early.length >= MAX_EARLY_FRAMES || this.#earlyBytes > MAX_EARLY_BYTES) this.#reject();
+      else this.#early.push(bytes);
+      return;
+    }
+    this.silentMs = 0;
+    this.suspect = false;
+    const frame = decodeFrame(bytes);
+    if (frame === undefined) return this.#reject();
+    if (this.ready) {
+      if (frame !== 'unknown') this.#events.frame(this, frame);
+      return;
+    }
+    if (frame === 'unknown' || !this.#events.hello(this, frame)) return this.#reject();
+    const early = this.#early;
+    this.#early = [];
+    for (const one of early) this.#receive(1, one);
+  }
+
+  #reject(): void {
+    this.#events.malformed(this);
+    this.close('broken');
+  }
+
+  #drain(lane: Lane): void {
+    const queue = this.#lanes[lane];
+    queue.full = false;
+    while (!this.ended && !queue.full) {
+      const next = queue.frames[queue.head];
+      if (next === undefined) break;
+      queue.head += 1;
+      queue.full = !this.path.send(lane, next.pieces);
+      if (next.replyBytes > 0) this.#events.repliesSent(next.replyBytes);
+    }
+    if (queue.head === queue.frames.length || queue.head > 1024) {
+      queue.frames = queue.frames.slice(queue.head);
+      queue.head = 0;
+    }
+  }
+
+  #end(reason: PathEnd): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.ready = false;
+    this.#early = [];
+    const unsent: UnsentReply[] = [];
+    let released = 0;
+    for (const lane of [0, 1] as const) {
+      const queue = this.#lanes[lane];
+      for (const { pieces, replyBytes } of queue.frames.slice(queue.head)) {
+        if (replyBytes > 0) unsent.push({ lane, pieces });
+        released += replyBytes;
+      }
+      queue.frames = [];
+      queue.head = 0;
+    }
+    this.#events.repliesSent(released);
+    this.#events.end(this, reason, unsent);
+  }
+}
+
+/** The lane for a frame of so many bytes. */
+export function laneOf(frameBytes: number): Lane {
+  return frameBytes > SMALL_FRAME_BYTES ? 1 : 0;
+}
