@@ -11,7 +11,7 @@ import type { CallName, PushName, ReplyOf, RequestOf } from '../wire/schema.ts';
 export type ChannelState = 'live' | 'reconnecting' | 'offline';
 
 export interface CallOptions<M extends CallName = CallName> {
-  /** Bytes after the request's fields; must not change until the call settles (it may be sent twice). */
+  /** Bytes after the request's fields; it may be sent twice and must never change after, not even when the call was aborted. */
   readonly payload?: Uint8Array;
   /** Aborting cancels the call: it rejects with EINTR, the server is told. */
   readonly signal?: AbortSignal;

@@ -28,6 +28,8 @@ export const MAX_CALLS_IN_FLIGHT = 1024;
 const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
 /** Calls that wait for their turn; more fail with OVERLOADED. */
 const MAX_WAITING = 16_384;
+/** Places of the waiting list that are done with before it is moved up. */
+const COMPACT_AFTER = 1024;
 /** Answers after which an acknowledgement goes out at once; else it waits for a tick. */
 const ACKNOWLEDGE_EVERY = 256;
 /** A call that nobody says a word about ends after so many patiences, whatever else goes on. */
@@ -170,12 +172,14 @@ export class OutgoingCalls {
       const full = this.#inFlight >= MAX_CALLS_IN_FLIGHT || this.#bytesInFlight >= MAX_BYTES_IN_FLIGHT;
       if (full && !call.abandoned) return;
       this.#waitingHead += 1;
+      if (this.#waitingHead === COMPACT_AFTER) {
+        this.#waiting = this.#waiting.slice(this.#waitingHead);
+        this.#waitingHead = 0;
+      }
       if (this.#open.get(call.id) === call && call.path === undefined) this.#transmit(call, path);
     }
-    if (this.#waitingHead > 0) {
-      this.#waiting = [];
-      this.#waitingHead = 0;
-    }
+    this.#waiting = [];
+    this.#waitingHead = 0;
   }
 
   #transmit(call: OpenCall, path: ChannelPath): void {
@@ -316,6 +320,8 @@ export class OutgoingCalls {
   /** Every caller gets the error. What the peer may have seen stays, to be cancelled when it is back. */
   failAll(code: ErrorCode): void {
     for (const call of [...this.#open.values()]) this.#giveUp(call, code);
+    this.#waiting = this.#waiting.slice(this.#waitingHead).filter((call) => this.#open.has(call.id));
+    this.#waitingHead = 0;
   }
 
   /** @param moved whether the paths carried enough bytes to count as progress. */

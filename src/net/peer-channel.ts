@@ -45,6 +45,8 @@ const PROBE_AFTER_MS = 500;
 const SUSPECT_AFTER_MS = 4_000;
 /** Paths that carry at least this are making progress, bytes a second. */
 const PROGRESS_BYTES = 1024;
+/** A call is a first touch if no frame came for so long: programs at work do not pause, people do. Milliseconds. */
+const IDLE_MS = 500;
 /** A first call waits for at least so many round trips. */
 const FIRST_TOUCH_ROUND_TRIPS = 4;
 
@@ -135,6 +137,8 @@ class ChannelToPeer implements PeerChannel {
   /** A call was made when nothing was in flight, and nothing has been heard since. */
   #firstTouch = false;
   #touchMs = 0;
+  /** When the last frame came, Clock.now(). */
+  #frameAt = -Infinity;
 
   constructor(options: PeerChannelOptions) {
     this.peerId = options.peerId;
@@ -202,18 +206,21 @@ class ChannelToPeer implements PeerChannel {
       this.touch();
       return Promise.reject(new PeerfsError('EHOSTDOWN'));
     }
-    if (this.#outgoing.wanted === 0) {
-      this.#firstTouch = true;
-      this.#silentMs = this.#active === undefined ? this.#silentMs : 0;
-      this.#touchMs = 0;
-      for (const one of this.#paths) {
-        one.takeHeard();
-        one.silentMs = 0;
-      }
-      this.#wake();
-      if (this.#active === undefined) this.touch();
-    }
+    if (this.#outgoing.wanted === 0) this.#begin();
     return this.#outgoing.call(name, request, options);
+  }
+
+  /** Nothing was in flight: silence counts from now. */
+  #begin(): void {
+    const idle = this.#options.clock.now() - this.#frameAt >= IDLE_MS;
+    this.#firstTouch = idle || this.#state !== 'live';
+    this.#touchMs = 0;
+    for (const one of this.#paths) {
+      one.takeHeard();
+      one.silentMs = 0;
+    }
+    this.#wake();
+    this.touch();
   }
 
   push<M extends PushName>(name: M, request: RequestOf<M>): void {
@@ -307,7 +314,10 @@ class ChannelToPeer implements PeerChannel {
     for (const one of this.#paths) {
       if (one.ready && (best === undefined || isBetter(one, best))) best = one;
     }
+    const before = this.#active;
     this.#active = best;
+    // A path that no longer answers keeps its calls only until there is another.
+    if (before !== best && best !== undefined && before?.suspect === true) this.#outgoing.pathLost(before);
   }
 
   /** A sign of life. */
@@ -320,6 +330,7 @@ class ChannelToPeer implements PeerChannel {
   // ---- frames ------------------------------------------------------------------------------------------------
 
   #frame(path: ChannelPath, frame: Frame): void {
+    this.#frameAt = this.#options.clock.now();
     if (this.#state !== 'live') this.#choose();
     this.#heard();
     switch (frame.kind) {
@@ -371,6 +382,7 @@ class ChannelToPeer implements PeerChannel {
   #goodbye(path: ChannelPath, { reason }: RequestOf<'goodbye'>): void {
     if (reason === GOODBYE_PATH) return path.close('closed-by-peer');
     this.#goOffline('EHOSTDOWN');
+    this.#incoming.forget();
     for (const one of [...this.#paths]) one.close('closed-by-peer');
   }
 
@@ -432,20 +444,23 @@ class ChannelToPeer implements PeerChannel {
       }
     }
     if (this.#state === 'reconnecting') {
-      if (this.#silentMs < this.#patienceMs) return;
+      if (this.#silentMs < this.#patienceMs) {
+        for (const one of this.#paths) if (one.ready) one.path.probe();
+        return;
+      }
       this.#goOffline('ETIMEDOUT');
       // What did not answer for so long is given up, so that the link dials anew.
       for (const one of [...this.#paths]) if (one.ready) one.close('timeout');
       return;
     }
     const active = this.#active;
-    if (active === undefined || this.#outgoing.bounded === 0 || active.silentMs < PROBE_AFTER_MS) return;
+    const waited = this.#outgoing.bounded > 0 || (this.#firstTouch && this.#outgoing.wanted > 0);
+    if (active === undefined || !waited || active.silentMs < PROBE_AFTER_MS) return;
     active.path.probe();
     if (active.silentMs < SUSPECT_AFTER_MS || active.ended) return;
     active.suspect = true;
     this.#choose();
     if (this.#active === active) this.#lost();
-    else this.#outgoing.pathLost(active);
   }
 
   close(reason: CloseReason): void {
