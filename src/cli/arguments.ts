@@ -1,0 +1,93 @@
+/** Flags and arguments that several commands share, and how their text is understood. */
+import { Flags } from '@oclif/core';
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseListen, type ConfigOverrides } from '../daemon/config.ts';
+import { PeerfsError } from '../errors.ts';
+
+/** Flags of every command that may start a node. */
+export const startFlags = {
+  foreground: Flags.boolean({ summary: 'Stay in the foreground and log to standard error, for service managers.' }),
+  listen: Flags.string({
+    summary: 'Address and port for incoming connections, UDP and TCP. Port 0: chosen once and kept.',
+    helpValue: '<host:port>',
+  }),
+  paths: Flags.string({
+    summary: 'Which ways to peers are used, the preferred first: udp, tcp or both.',
+    helpValue: '<list>',
+  }),
+  inbox: Flags.string({ summary: 'Folder in which each peer gets an inbox of its name.', helpValue: '<dir>' }),
+  lan: Flags.boolean({ summary: 'Look for peers on the local network.', allowNo: true }),
+};
+
+export interface StartFlags {
+  readonly listen?: string | undefined;
+  readonly paths?: string | undefined;
+  readonly inbox?: string | undefined;
+  readonly lan?: boolean | undefined;
+}
+
+/** What the flags say about settings; a flag that was not given says nothing. */
+export function overridesOf(flags: StartFlags): ConfigOverrides {
+  return {
+    ...(flags.listen === undefined ? {} : { listen: flags.listen }),
+    ...(flags.paths === undefined ? {} : { paths: flags.paths }),
+    ...(flags.inbox === undefined ? {} : { inbox: resolve(flags.inbox) }),
+    ...(flags.lan === undefined ? {} : { lan: String(flags.lan) }),
+  };
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+const LONGEST_LIFE_MS = 366 * 86_400_000;
+
+/** @returns milliseconds. @throws USAGE */
+export function parseDuration(text: string): number {
+  const match = /^(\d+)\s*([smhdw])$/.exec(text.trim());
+  const ms = Number(match?.[1]) * (UNIT_MS[match?.[2] ?? ''] ?? Number.NaN);
+  if (ms > 0 && ms <= LONGEST_LIFE_MS) return ms;
+  throw new PeerfsError('USAGE', `"${text}" is not a length of time`, {
+    hint: 'Write a number and a unit, up to a year: 90s, 30m, 24h, 7d, 4w.',
+  });
+}
+
+/** @throws USAGE unless it is host:port. */
+export function checkAddress(text: string): string {
+  const parsed = parseListen(text);
+  if (parsed !== undefined && parsed.port > 0) return text;
+  throw new PeerfsError('USAGE', `"${text}" is not an address`, { hint: 'Write host:port, such as 203.0.113.7:41000.' });
+}
+
+const INVITATION_BEGINS = 'peerfs-invite';
+/** Far above the longest invitation; what is longer is some other file. */
+const INVITATION_FILE_BYTES = 64 * 1024;
+
+/** An invitation's text from the command line, a file, or standard input (`-`). @throws INVITE_MALFORMED */
+export function readInvitation(argument: string): string {
+  if (argument.trim().startsWith(INVITATION_BEGINS)) return argument;
+  if (argument === '-') return readText(0, 'standard input');
+  if (existsSync(argument)) return readText(argument, argument);
+  throw new PeerfsError('INVITE_MALFORMED', `"${argument.slice(0, 60)}" is neither an invitation nor a file`, {
+    hint: `An invitation begins with "${INVITATION_BEGINS}"; paste it whole, or name the file that holds it.`,
+  });
+}
+
+function readText(from: number | string, name: string): string {
+  try {
+    const text = readFileSync(from, 'utf8');
+    if (text.length <= INVITATION_FILE_BYTES) return text;
+  } catch (error) {
+    throw new PeerfsError('INVITE_MALFORMED', `the file ${name} cannot be read`, {
+      hint: 'Name a file that holds an invitation.',
+      cause: error,
+    });
+  }
+  throw new PeerfsError('INVITE_MALFORMED', `the file ${name} is too long for an invitation`, {
+    hint: 'Name a file that holds nothing but an invitation.',
+  });
+}

@@ -1,0 +1,106 @@
+/**
+ * How a command is written: an object with its help, arguments, flags and what it does; this file makes oclif's
+ * class of it. Owns the flags that all commands have, and how results are printed.
+ */
+import { Command, Flags, type Interfaces } from '@oclif/core';
+import { askNode, type AskOptions } from '../daemon/control-client.ts';
+import type { ControlCalls, ControlMethod } from '../daemon/control-protocol.ts';
+import { homeAt, homeDirectory, type Home } from '../daemon/home.ts';
+import { escapeControls } from '../log.ts';
+
+export const commonFlags = {
+  home: Flags.string({
+    summary: "The node's home; else $PEERFS_HOME, else the XDG data directory.",
+    helpValue: '<dir>',
+    helpGroup: 'GLOBAL',
+  }),
+  json: Flags.boolean({ summary: 'Print the result as JSON.', helpGroup: 'GLOBAL' }),
+};
+
+type FlagsOf<F extends Interfaces.FlagInput> = Interfaces.InferredFlags<F> & { home: string | undefined; json: boolean };
+
+export interface CommandContext<A extends Interfaces.ArgInput, F extends Interfaces.FlagInput> {
+  readonly args: Interfaces.InferredArgs<A>;
+  readonly flags: FlagsOf<F>;
+  /** What stands on the command line beyond the declared arguments, where the command allows it. */
+  readonly rest: readonly string[];
+  readonly home: Home;
+  readonly config: Interfaces.Config;
+  /** One request to the node; its progress goes to standard error. */
+  ask<M extends ControlMethod>(
+    method: M,
+    params: ControlCalls[M]['params'],
+    options?: AskOptions,
+  ): Promise<ControlCalls[M]['result']>;
+  /** The result: `value` with --json, else `text` (which may be made of a peer's words: control characters are escaped). */
+  print(value: unknown, text: string): void;
+  /** A line for people, on standard error; nothing with --json. */
+  say(text: string): void;
+}
+
+export interface CommandDefinition<A extends Interfaces.ArgInput, F extends Interfaces.FlagInput> {
+  readonly summary: string;
+  readonly description?: string;
+  readonly examples: readonly string[];
+  readonly args?: A;
+  readonly flags?: F;
+  /** Any number of further arguments. */
+  readonly variadic?: boolean;
+  readonly run: (context: CommandContext<A, F>) => Promise<void>;
+}
+
+export function command<const A extends Interfaces.ArgInput, const F extends Interfaces.FlagInput>(
+  definition: CommandDefinition<A, F>,
+): Command.Class {
+  return class extends Command {
+    static override summary = definition.summary;
+    static override description = definition.description ?? '';
+    static override examples = definition.examples.map((example) => `<%= config.bin %> ${example}`);
+    static override args = definition.args ?? {};
+    static override flags = definition.flags ?? {};
+    static override baseFlags = commonFlags;
+    static override strict = definition.variadic !== true;
+
+    async run(): Promise<void> {
+      const parsed = await this.parse(this.constructor as Command.Class);
+      const flags = { ...switchesOff(this.ctor.flags), ...parsed.flags } as FlagsOf<F>;
+      const home = homeAt(homeDirectory(flags.home));
+      const say = (text: string) => {
+        if (!flags.json) process.stderr.write(`${lines(text)}\n`);
+      };
+      await definition.run({
+        args: parsed.args as Interfaces.InferredArgs<A>,
+        flags,
+        rest: parsed.argv.map(String),
+        home,
+        config: this.config,
+        say,
+        ask: (method, params, options = {}) => askNode(home, method, params, { onProgress: say, ...options }),
+        print(value, text) {
+          if (flags.json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+          else if (text !== '') process.stdout.write(`${lines(text)}\n`);
+        },
+      });
+    }
+  };
+}
+
+/** Switches that were not given are false; oclif leaves them out. Those with a --no- form stay unsaid. */
+function switchesOff(flags: Interfaces.FlagInput): Record<string, false> {
+  const names = Object.entries({ ...flags, ...commonFlags })
+    .filter(([, flag]) => flag.type === 'boolean' && flag.allowNo !== true)
+    .map(([name]) => [name, false] as const);
+  return Object.fromEntries(names);
+}
+
+function lines(text: string): string {
+  return text.split('\n').map(escapeControls).join('\n');
+}
+
+/** Rows under headings, in columns as wide as their widest cell. */
+export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = headings.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  return [headings, ...rows]
+    .map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd())
+    .join('\n');
+}

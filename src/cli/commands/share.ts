@@ -1,0 +1,30 @@
+import { Args, Flags } from '@oclif/core';
+import { resolve } from 'node:path';
+import { command } from '../command.ts';
+
+export default command({
+  summary: 'Share a folder with peers: they see it in the folder that stands for you.',
+  examples: ['share ~/Photos', 'share ~/Photos --to bob --to carol', 'share ~/work --name project --write --to bob'],
+  args: { DIR: Args.string({ description: 'the folder', required: true }) },
+  flags: {
+    name: Flags.string({ summary: "What peers see it as; else the folder's name." }),
+    to: Flags.string({ summary: 'Only these peers; else all, those to come too.', helpValue: '<peer>', multiple: true }),
+    write: Flags.boolean({ summary: 'Peers may change what is in it.' }),
+    idmap: Flags.string({
+      summary: 'user: files belong to the users at both ends. none: numeric owners pass as they are (root only).',
+      options: ['user', 'none'],
+      default: 'user',
+    }),
+  },
+  async run({ args, flags, ask, print }) {
+    const share = await ask('share', {
+      directory: resolve(args.DIR),
+      name: flags.name,
+      to: flags.to,
+      writable: flags.write,
+      idmap: flags.idmap === 'none' ? 'none' : 'user',
+    });
+    const to = share.to === null ? 'all peers' : share.to.join(', ');
+    print(share, `${share.directory} is shared as "${share.name}" with ${to}, ${share.writable ? 'to change' : 'to read'}.`);
+  },
+});

@@ -1,0 +1,17 @@
+import { command, table } from '../command.ts';
+
+export default command({
+  summary: 'List what this node shares.',
+  examples: ['shares'],
+  async run({ ask, print }) {
+    const rows = await ask('shares', {});
+    const cells = rows.map((row) => [
+      row.name,
+      row.writable ? 'write' : 'read',
+      row.to === null ? 'all peers' : row.to.join(', '),
+      row.directory,
+      row.fault ?? '',
+    ]);
+    print(rows, rows.length === 0 ? 'Nothing is shared: peerfs share.' : table(['NAME', 'MODE', 'TO', 'FOLDER', ''], cells));
+  },
+});

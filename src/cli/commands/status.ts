@@ -1,0 +1,28 @@
+import { command } from '../command.ts';
+import { peerTable } from './peers.ts';
+
+const mib = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(0)} MiB`;
+
+export default command({
+  summary: 'Show how the node is: mounts, peers, memory, what was dropped.',
+  examples: ['status', 'status --json'],
+  async run({ ask, print }) {
+    const status = await ask('status', {});
+    const { memory, eventLoopDelayMs: delay } = status;
+    const dropped = Object.entries(status.counters).filter(([, count]) => count > 0);
+    print(
+      status,
+      [
+        `peerfs ${status.version}, process ${status.pid}, since ${status.startedAt}, home ${status.home}`,
+        `listening on ${status.listening.join(' and ')}; paths ${status.paths.join(', ')}; ${status.lan ? 'looking on the local network' : 'no local discovery'}`,
+        status.mounts.length === 0
+          ? 'not mounted'
+          : status.mounts.map((m) => `mounted at ${m.directory}${m.readOnly ? ' (read-only)' : ''}`).join('\n'),
+        `${status.shares} shares; memory ${mib(memory.rssBytes)}; event loop late by ${delay.mean.toFixed(1)} ms, at most ${delay.max.toFixed(0)} ms`,
+        ...(dropped.length === 0 ? [] : [`counted: ${dropped.map(([name, count]) => `${name} ${count}`).join(', ')}`]),
+        ...status.warnings.map((warning) => `warning: ${warning}`),
+        status.peers.length === 0 ? 'no peers' : peerTable(status.peers),
+      ].join('\n'),
+    );
+  },
+});

@@ -1,0 +1,280 @@
+/**
+ * The settings: every key with its default, its legal values and its documentation, and the file of the home that
+ * holds what the user set. The one place for defaults.
+ *
+ * The file is lines of `key = value`; `#` begins a comment. `config set` changes one line and keeps the rest, so
+ * that comments of the user survive. Light on purpose: the CLI loads this file.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { homedir, hostname, userInfo } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { isName, fromText } from '../bytestring.ts';
+import { PeerfsError } from '../errors.ts';
+import type { LogLevel } from '../log.ts';
+
+/** Kinds of path that a node can be told to use; src/net knows what they are. */
+export const PATH_KINDS = ['tcp', 'udp'] as const;
+export type ConfiguredPath = (typeof PATH_KINDS)[number];
+
+/** Longest petname, bytes of UTF-8 (LIMITS.petnameBytes in src/wire/schema.ts). */
+export const PETNAME_BYTES = 64;
+
+export interface Config {
+  readonly name: string;
+  /** `host:port`; see parseListen(). */
+  readonly listen: string;
+  /** Order is preference. */
+  readonly paths: readonly ConfiguredPath[];
+  readonly lan: boolean;
+  /** '' for the folder `inbox` of the home. */
+  readonly inbox: string;
+  readonly mountpoint: string;
+  readonly patienceMs: number;
+  readonly links: 'confined' | 'verbatim';
+  readonly consistency: 'leases' | 'strict';
+  readonly logLevel: LogLevel;
+}
+
+export type ConfigKey = keyof Config;
+
+interface Setting<T> {
+  readonly doc: string;
+  readonly default: () => T;
+  /** @returns undefined for a value that is not legal. `value` is text, or what JSON text stood for. */
+  readonly parse: (value: unknown) => T | undefined;
+  /** What is legal, for the message. */
+  readonly legal: string;
+}
+
+const oneOf = <const T extends string>(...values: readonly T[]) => ({
+  parse: (value: unknown) => values.find((legal) => legal === value),
+  legal: values.join(' or '),
+});
+
+const LONGEST_PATIENCE_MS = 3_600_000;
+
+export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
+  name: {
+    doc: 'What this node calls itself to new peers; they may call it otherwise.',
+    default: defaultName,
+    parse: (value) => (typeof value === 'string' && petnameFault(value) === undefined ? value : undefined),
+    legal: `a name of 1 to ${PETNAME_BYTES} bytes without "/" and control characters, not beginning with "."`,
+  },
+  listen: {
+    doc: 'Address and port for incoming connections, UDP and TCP alike. Port 0: one is chosen at the first start and kept.',
+    default: () => '[::]:0',
+    parse: (value) => (typeof value === 'string' && parseListen(value) !== undefined ? value : undefined),
+    legal: 'host:port, such as 0.0.0.0:41000, 192.0.2.7:0 or [::]:41000',
+  },
+  paths: {
+    doc: 'Which ways to reach peers are used, the preferred first, separated by commas.',
+    default: () => ['tcp', 'udp'],
+    parse: parsePaths,
+    legal: `a list of ${PATH_KINDS.join(', ')} separated by commas`,
+  },
+  lan: {
+    doc: 'Whether peers are looked for on the local network (sealed multicast that tells strangers nothing).',
+    default: () => true,
+    parse: (value) =>
+      value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,
+    legal: 'true or false',
+  },
+  inbox: {
+    doc: 'Folder in which each peer has an inbox, a folder of its name; empty: the folder "inbox" of the home.',
+    default: () => '',
+    parse: (value) => (value === '' ? '' : directory(value)),
+    legal: 'an absolute path, or one that begins with ~/',
+  },
+  mountpoint: {
+    doc: 'Where `peerfs mount` mounts when no folder is named.',
+    default: () => join(homedir(), 'peers'),
+    parse: directory,
+    legal: 'an absolute path, or one that begins with ~/',
+  },
+  patienceMs: {
+    doc: 'How long an operation waits for a silent peer before it fails, milliseconds.',
+    default: () => 15_000,
+    parse: (value) => {
+      const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+      if (typeof number !== 'number' || !Number.isInteger(number)) return undefined;
+      return number >= 1000 && number <= LONGEST_PATIENCE_MS ? number : undefined;
+    },
+    legal: `a whole number from 1000 to ${LONGEST_PATIENCE_MS}`,
+  },
+  links: {
+    doc: "What becomes of a peer's symbolic links: confined lets them lead only inside its folder, verbatim anywhere.",
+    default: () => 'confined',
+    ...oneOf('confined', 'verbatim'),
+  },
+  consistency: {
+    doc: 'leases: what a peer promised not to change unannounced is not asked for again; strict: every open asks.',
+    default: () => 'leases',
+    ...oneOf('leases', 'strict'),
+  },
+  logLevel: {
+    doc: 'How much the log tells. debug names files and addresses.',
+    default: () => 'info',
+    ...oneOf('error', 'warn', 'info', 'debug'),
+  },
+};
+
+export const CONFIG_KEYS = Object.keys(SETTINGS) as ConfigKey[];
+
+/** Parses a value for a key, as text from a flag or from the file (bare text, or JSON). @throws CONFIG_INVALID */
+export function parseSetting<K extends ConfigKey>(key: K, text: string): Config[K] {
+  const parsed = SETTINGS[key].parse(unquote(text));
+  if (parsed !== undefined) return parsed;
+  throw new PeerfsError('CONFIG_INVALID', `${key}: ${JSON.stringify(text)} is not a legal value`, {
+    hint: `Legal is ${SETTINGS[key].legal}.`,
+  });
+}
+
+/** @throws CONFIG_INVALID when there is no such key. */
+export function configKey(text: string): ConfigKey {
+  const key = CONFIG_KEYS.find((known) => known === text);
+  if (key !== undefined) return key;
+  throw new PeerfsError('CONFIG_INVALID', `there is no setting "${text}"`, {
+    hint: `Settings: ${CONFIG_KEYS.join(', ')}.`,
+  });
+}
+
+/** Text values given by flags; absent ones are as the file or the default says. */
+export type ConfigOverrides = { readonly [K in ConfigKey]?: string };
+
+/** Flag before file before default. @throws CONFIG_INVALID, also for unknown keys in the file. */
+export function loadConfig(file: string, overrides: ConfigOverrides = {}): Config {
+  const set = readSettings(file);
+  const value = <K extends ConfigKey>(key: K): Config[K] => {
+    const text = overrides[key] ?? set.get(key);
+    return text === undefined ? SETTINGS[key].default() : parseSetting(key, text);
+  };
+  return {
+    name: value('name'),
+    listen: value('listen'),
+    paths: value('paths'),
+    lan: value('lan'),
+    inbox: value('inbox'),
+    mountpoint: value('mountpoint'),
+    patienceMs: value('patienceMs'),
+    links: value('links'),
+    consistency: value('consistency'),
+    logLevel: value('logLevel'),
+  };
+}
+
+/** What the user set, as text. An absent file is an empty one. @throws CONFIG_INVALID naming the line. */
+export function readSettings(file: string): Map<ConfigKey, string> {
+  const found = new Map<ConfigKey, string>();
+  for (const [index, line] of readLines(file).entries()) {
+    const text = line.trim();
+    if (text === '' || text.startsWith('#')) continue;
+    const match = LINE.exec(text);
+    if (match?.[1] === undefined || match[2] === undefined) {
+      throw new PeerfsError('CONFIG_INVALID', `${file}: line ${index + 1} is not "key = value"`, {
+        hint: 'Mend or remove the line; "#" begins a comment.',
+      });
+    }
+    found.set(configKey(match[1]), match[2]);
+  }
+  return found;
+}
+
+/** Writes one setting; undefined restores the default. The file is replaced whole, 0600. @throws CONFIG_INVALID */
+export function writeSetting(file: string, key: ConfigKey, text: string | undefined): void {
+  if (text !== undefined) parseSetting(key, text);
+  const before = readLines(file);
+  const lines = before.length > 0 ? before : documentedLines();
+  const isActive = (line: string) => LINE.exec(line.trim())?.[1] === key;
+  const isExample = (line: string) => line.startsWith('# ') && LINE.exec(line.slice(2).trim())?.[1] === key;
+  const active = lines.findIndex(isActive);
+  const at = active >= 0 ? active : lines.findIndex(isExample);
+  const line = text === undefined ? exampleLine(key) : `${key} = ${text}`;
+  if (at >= 0) lines[at] = line;
+  else lines.push(`# ${SETTINGS[key].doc}`, line);
+  const temporary = `${file}.new`;
+  writeFileSync(temporary, `${lines.join('\n').trimEnd()}\n`, { mode: 0o600 });
+  renameSync(temporary, file);
+}
+
+const LINE = /^([A-Za-z]+)\s*=\s*(.*)$/;
+
+function readLines(file: string): string[] {
+  try {
+    return readFileSync(file, 'utf8').split('\n');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function exampleLine(key: ConfigKey): string {
+  return `# ${key} = ${showSetting(key, SETTINGS[key].default())}`;
+}
+
+function documentedLines(): string[] {
+  return [
+    '# Settings of this peerfs node, read when it starts. A flag of the command line wins over a setting.',
+    '',
+    ...CONFIG_KEYS.flatMap((key) => [`# ${SETTINGS[key].doc}`, `# Legal: ${SETTINGS[key].legal}.`, exampleLine(key), '']),
+  ];
+}
+
+/** A value as the file and the terminal have it. */
+export function showSetting<K extends ConfigKey>(_key: K, value: Config[K]): string {
+  return Array.isArray(value) ? value.join(',') : String(value as string | number | boolean);
+}
+
+function unquote(text: string): unknown {
+  const trimmed = text.trim();
+  if (!/^["[]/.test(trimmed)) return trimmed;
+  try {
+    return JSON.parse(trimmed) as unknown;
+  } catch {
+    return trimmed;
+  }
+}
+
+/** @returns undefined unless the text is `host:port` with a port of 0 to 65535; IPv6 stands in brackets. */
+export function parseListen(text: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host !== undefined && port <= 65_535 ? { host, port } : undefined;
+}
+
+function parsePaths(value: unknown): readonly ConfiguredPath[] | undefined {
+  const words = Array.isArray(value) ? (value as unknown[]) : typeof value === 'string' ? value.split(',') : [];
+  const kinds = words.map((word) => PATH_KINDS.find((kind) => kind === String(word).trim()));
+  const known = kinds.filter((kind) => kind !== undefined);
+  return known.length > 0 && known.length === kinds.length && new Set(known).size === known.length ? known : undefined;
+}
+
+function directory(value: unknown): string | undefined {
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) return undefined;
+  if (value === '~' || value.startsWith('~/')) return join(homedir(), value.slice(1));
+  return isAbsolute(value) ? resolve(value) : undefined;
+}
+
+/** Why the text cannot be a petname or a share's name; undefined if it can. */
+export function petnameFault(text: string): string | undefined {
+  if (text === '') return 'it is empty';
+  if (text.startsWith('.')) return 'it begins with "."';
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[/\x00-\x1f\x7f-\x9f]/.test(text)) return 'it holds "/" or a control character';
+  const bytes = fromText(text);
+  if (bytes.length > PETNAME_BYTES) return `it is longer than ${PETNAME_BYTES} bytes`;
+  return isName(bytes) ? undefined : 'it is no legal file name';
+}
+
+/** A petname made of arbitrary text: what is illegal is replaced, what is too long cut. */
+export function toPetname(text: string, otherwise: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  let name = text.normalize('NFC').replace(/[/\x00-\x1f\x7f-\x9f\ufffd]/g, '-').trim().replace(/^\.+/, '');
+  while (Buffer.byteLength(name) > PETNAME_BYTES) name = [...name].slice(0, -1).join('');
+  return petnameFault(name) === undefined ? name : otherwise;
+}
+
+function defaultName(): string {
+  const user = userInfo().username;
+  return toPetname(user === 'root' ? hostname() : user, 'peer');
+}

@@ -1,0 +1,90 @@
+/** The CLI's end of the control socket. Light on purpose: every command loads this file. */
+import { closeSync, constants, openSync } from 'node:fs';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { isErrorCode, PeerfsError } from '../errors.ts';
+import {
+  CONTROL_VERSION,
+  readJsonLines,
+  socketAddress,
+  type ControlCalls,
+  type ControlError,
+  type ControlMethod,
+} from './control-protocol.ts';
+import type { Home } from './home.ts';
+
+export interface AskOptions {
+  readonly onProgress?: (text: string) => void;
+}
+
+/**
+ * One request to the node of this home.
+ * @throws NODE_NOT_RUNNING when there is none; what the node answered otherwise.
+ */
+export function askNode<M extends ControlMethod>(
+  home: Home,
+  method: M,
+  params: ControlCalls[M]['params'],
+  options: AskOptions = {},
+): Promise<ControlCalls[M]['result']> {
+  return new Promise((resolve, reject) => {
+    let folder: number;
+    try {
+      folder = openSync(dirname(home.socket), constants.O_RDONLY | constants.O_DIRECTORY);
+    } catch (error) {
+      reject(notRunning(home, error));
+      return;
+    }
+    const socket = connect(socketAddress(home.socket, folder));
+    const done = (settle: () => void) => {
+      socket.destroy();
+      settle();
+    };
+    socket.on('connect', () => socket.write(`${JSON.stringify({ version: CONTROL_VERSION, method, params })}\n`));
+    socket.on('error', (error) => done(() => reject(notRunning(home, error))));
+    socket.on('close', () => {
+      closeSync(folder);
+      reject(new PeerfsError('NODE_NOT_RUNNING', 'the node ended before it answered', { hint: seeLog(home) }));
+    });
+    readJsonLines(socket, (reply) => {
+      if (typeof reply !== 'object' || reply === null) return;
+      if ('progress' in reply) options.onProgress?.(String(reply.progress));
+      else if ('result' in reply) done(() => resolve(reply.result as ControlCalls[M]['result']));
+      else if ('error' in reply) done(() => reject(fromControlError(reply.error as ControlError)));
+    });
+  });
+}
+
+/** Whether a node of this home answers. */
+export async function isRunning(home: Home): Promise<boolean> {
+  try {
+    await askNode(home, 'id', {});
+    return true;
+  } catch (error) {
+    if (error instanceof PeerfsError && error.code === 'NODE_NOT_RUNNING') return false;
+    throw error;
+  }
+}
+
+export function fromControlError(error: ControlError): PeerfsError {
+  const code = isErrorCode(error.code) ? error.code : 'EIO';
+  return new PeerfsError(code, error.message, error.hint === undefined ? {} : { hint: error.hint });
+}
+
+function seeLog(home: Home): string {
+  return `Its log: ${home.logFile}`;
+}
+
+function notRunning(home: Home, error: unknown): PeerfsError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new PeerfsError('EACCES', `the node of ${home.directory} belongs to another user`, {
+      hint: 'Name your own home with --home or PEERFS_HOME.',
+      cause: error,
+    });
+  }
+  return new PeerfsError('NODE_NOT_RUNNING', `no node is running for the home ${home.directory}`, {
+    hint: 'Start one: peerfs start (or: peerfs mount)',
+    cause: error,
+  });
+}

@@ -1,0 +1,209 @@
+/**
+ * What this computer must have for peerfs, looked at one by one; each finding says how it is mended. Runs without a
+ * node and changes nothing.
+ */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { release } from 'node:os';
+import { loadConfig, parseListen } from './config.ts';
+import { askNode } from './control-client.ts';
+import { homeFault, reasonOf, type Home } from './home.ts';
+
+export interface Finding {
+  readonly check: string;
+  /** fault: peerfs cannot do without it. */
+  readonly result: 'ok' | 'warning' | 'fault';
+  readonly detail: string;
+  /** What to do. */
+  readonly mend?: string;
+}
+
+const ok = (check: string, detail: string): Finding => ({ check, result: 'ok', detail });
+const warning = (check: string, detail: string, mend: string): Finding => ({ check, result: 'warning', detail, mend });
+const fault = (check: string, detail: string, mend: string): Finding => ({ check, result: 'fault', detail, mend });
+
+const MIB = 1024 * 1024;
+/** Less free space than this makes writing of state itself doubtful. */
+const DISK_BYTES = 64 * MIB;
+/** One watch is used for each folder that a peer has looked into. */
+const WATCHES = 65_536;
+/** A clock before this was never set: peerfs did not exist. Handshakes carry the time. */
+const EARLIEST_MS = Date.UTC(2025, 0, 1);
+const LATEST_MS = Date.UTC(2100, 0, 1);
+
+export async function examine(home: Home): Promise<Finding[]> {
+  const running = await isNodeThere(home);
+  return [
+    checkRuntime(),
+    checkKernel(),
+    checkFuseDevice(),
+    checkFusermount(),
+    checkAllowOther(),
+    checkWatches(),
+    checkHome(home),
+    checkSettings(home),
+    running ? ok('node', `running for ${home.directory}`) : ok('node', 'not running (peerfs start)'),
+    await checkPort(home, running),
+    checkClock(),
+    checkDisk(home),
+  ];
+}
+
+async function isNodeThere(home: Home): Promise<boolean> {
+  try {
+    await askNode(home, 'id', {});
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function checkRuntime(): Finding {
+  const major = Number(process.versions.node.split('.')[0]);
+  const detail = `Node.js ${process.versions.node}, ${process.platform} ${process.arch}`;
+  if (process.platform !== 'linux') return fault('runtime', detail, 'peerfs mounts on Linux only.');
+  return major >= 20 ? ok('runtime', detail) : fault('runtime', detail, 'Install Node.js 20 or newer.');
+}
+
+/** openat2(2), without which shares are walked component by component, came with 5.6; FUSE 7.31 with 5.4. */
+function checkKernel(): Finding {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const detail = `Linux ${release()}`;
+  if (major < 5 || (major === 5 && minor < 4)) {
+    return fault('kernel', `${detail} speaks too old a FUSE protocol`, 'Use Linux 5.4 or newer.');
+  }
+  if (major === 5 && minor < 6) {
+    return warning('kernel', `${detail} has no openat2: sharing is slower`, 'Use Linux 5.6 or newer.');
+  }
+  return ok('kernel', `${detail}: openat2 and a FUSE protocol that is new enough`);
+}
+
+function checkFuseDevice(): Finding {
+  const check = '/dev/fuse';
+  if (!existsSync('/dev/fuse')) {
+    return fault(check, 'missing', 'Run: sudo modprobe fuse. In a container: give it the device (--device /dev/fuse).');
+  }
+  try {
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+    return ok(check, 'there, and may be opened');
+  } catch (error) {
+    // fusermount3 is set-user-id and opens it for us.
+    const mode = (statSync('/dev/fuse').mode & 0o777).toString(8);
+    return warning(check, `${reasonOf(error)} (mode ${mode})`, 'Usual is 666: sudo chmod 666 /dev/fuse');
+  }
+}
+
+function checkFusermount(): Finding {
+  const check = 'fusermount3';
+  const path = (process.env['PATH'] ?? '')
+    .split(':')
+    .map((folder) => `${folder}/fusermount3`)
+    .find((file) => existsSync(file));
+  const root = process.getuid?.() === 0;
+  if (path === undefined) {
+    const mend = 'Install it: sudo apt-get install fuse3';
+    return root ? ok(check, 'missing, and not needed by root') : fault(check, 'missing', mend);
+  }
+  const { mode, uid } = statSync(path);
+  if (!root && ((mode & constants.S_IXOTH) === 0 || (mode & 0o4000) === 0 || uid !== 0)) {
+    return fault(check, `${path} is not set-user-id root`, `Run: sudo chown root ${path} && sudo chmod 4755 ${path}`);
+  }
+  return ok(check, path);
+}
+
+function checkAllowOther(): Finding {
+  const check = 'allow-other';
+  if (process.getuid?.() === 0) return ok(check, 'root may use it');
+  const allowed = existsSync('/etc/fuse.conf') && /^\s*user_allow_other\b/m.test(readFileSync('/etc/fuse.conf', 'utf8'));
+  return allowed
+    ? ok(check, 'allowed by /etc/fuse.conf')
+    : ok(check, 'not allowed (only for mount --allow-other: put the line user_allow_other into /etc/fuse.conf)');
+}
+
+function checkWatches(): Finding {
+  const check = 'inotify';
+  const file = '/proc/sys/fs/inotify/max_user_watches';
+  try {
+    const watches = Number(readFileSync(file, 'latin1'));
+    if (watches >= WATCHES) return ok(check, `${watches} watches`);
+    return warning(
+      check,
+      `only ${watches} watches: changes in large shares are noticed by asking`,
+      `Run: echo fs.inotify.max_user_watches=524288 | sudo tee /etc/sysctl.d/60-peerfs.conf && sudo sysctl --system`,
+    );
+  } catch {
+    return warning(check, 'not available', 'Changes in shares are noticed by asking; nothing needs to be done.');
+  }
+}
+
+function checkHome(home: Home): Finding {
+  if (!existsSync(home.directory)) return ok('home', `${home.directory} will be made at the first start`);
+  const found = homeFault(home.directory);
+  if (found !== undefined) return fault('home', found.fault, found.hint);
+  try {
+    accessSync(home.directory, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    return fault('home', `${home.directory}: ${reasonOf(error)}`, 'Make it writable for you.');
+  }
+  const open = readdirSync(home.directory, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && (statSync(`${home.directory}/${entry.name}`).mode & 0o077) !== 0)
+    .map((entry) => entry.name);
+  if (open.length > 0) {
+    return warning('home', `others may read ${open.join(', ')}`, `Run: chmod 600 ${home.directory}/{${open.join(',')}}`);
+  }
+  return ok('home', `${home.directory}, for you alone`);
+}
+
+function checkSettings(home: Home): Finding {
+  try {
+    loadConfig(home.configFile);
+    return ok('settings', existsSync(home.configFile) ? home.configFile : 'all as they come');
+  } catch (error) {
+    return fault('settings', reasonOf(error), `Mend ${home.configFile} (peerfs config list).`);
+  }
+}
+
+async function checkPort(home: Home, running: boolean): Promise<Finding> {
+  const check = 'port';
+  let listen: string;
+  try {
+    listen = loadConfig(home.configFile).listen;
+  } catch {
+    return warning(check, 'not looked at: the settings are faulty', 'Mend the settings first.');
+  }
+  if (running) return ok(check, 'the node holds it');
+  const address = parseListen(listen);
+  if (address === undefined) return fault(check, `"${listen}" is not host:port`, 'peerfs config set listen [::]:0');
+  const failure = await new Promise<unknown>((resolve) => {
+    const server = createServer();
+    server.once('error', resolve);
+    server.listen(address.port, address.host, () => server.close(() => resolve(undefined)));
+  });
+  if (failure === undefined) return ok(check, `${listen} can be listened on`);
+  return fault(check, `${listen}: ${reasonOf(failure)}`, 'Choose another: peerfs config set listen [::]:0');
+}
+
+function checkClock(): Finding {
+  const now = Date.now();
+  if (now < EARLIEST_MS || now > LATEST_MS) {
+    return fault('clock', new Date(now).toISOString(), 'Set it: sudo timedatectl set-ntp true');
+  }
+  const done = spawnSync('timedatectl', ['show', '--property=NTPSynchronized', '--value'], {
+    encoding: 'utf8',
+    timeout: 2000,
+  });
+  const detail = new Date(now).toISOString();
+  if (done.error === undefined && done.status === 0 && done.stdout.trim() === 'no') {
+    return warning('clock', `${detail}, not synchronized`, 'Let it be set by the network: sudo timedatectl set-ntp true');
+  }
+  return ok('clock', detail);
+}
+
+function checkDisk(home: Home): Finding {
+  if (!existsSync(home.directory)) return ok('disk', 'no home yet');
+  const { bavail, bsize } = statfsSync(home.directory);
+  const free = bavail * bsize;
+  const detail = `${Math.floor(free / MIB)} MiB free for the home`;
+  return free >= DISK_BYTES ? ok('disk', detail) : fault('disk', detail, 'Free some space.');
+}

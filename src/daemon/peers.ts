@@ -1,0 +1,169 @@
+/**
+ * The peers of the running node: for each in the store a channel, what it gives (RemotePeer), what it is given
+ * (Serving) and a link that keeps it reachable. Keeps these in step with the store. Implements PeerDirectory for the
+ * mount.
+ */
+import { fromText } from '../bytestring.ts';
+import type { Clock } from '../clock.ts';
+import type { LeaseTable } from '../fs/leases.ts';
+import type { MountedPeer, PeerDirectory } from '../fs/mount.ts';
+import { createRemotePeer } from '../fs/remote-peer.ts';
+import { createServing, type ShareProvider } from '../fs/serve.ts';
+import type { Logger } from '../log.ts';
+import type { Path } from '../net/path.ts';
+import { createPeerChannel, type CloseReason, type PeerChannel } from '../net/peer-channel.ts';
+import type { PeerStatus } from './control-protocol.ts';
+import type { PeerRecord, Store } from './store.ts';
+
+/** Tuning: how often `last seen` of a live peer is written down, milliseconds. */
+const SEEN_EVERY_MS = 60_000;
+
+export interface PeersOptions {
+  readonly store: Store;
+  readonly shares: ShareProvider;
+  readonly leases: LeaseTable;
+  /** 16 random bytes, new at each start. */
+  readonly bootId: Uint8Array;
+  /** What this node calls itself. */
+  readonly name: string;
+  readonly patienceMs: number;
+  /** Keeps the peer reachable from now on. @returns what ends that. */
+  readonly link: (peer: PeerRecord, channel: PeerChannel) => { close(): void };
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface Peers extends PeerDirectory {
+  /** Makes the running peers match the store. */
+  refresh(): void;
+  channel(peerId: string): PeerChannel | undefined;
+  /** Takes a path that a handshake made; closes it when the peer is not known (any more). */
+  attach(peerId: string, path: Path, preference: number): void;
+  status(): PeerStatus[];
+  /** Frames and calls that were dropped, summed over all peers. */
+  counters(): Record<string, number>;
+  /** Says goodbye to all. */
+  close(): void;
+}
+
+interface RunningPeer {
+  readonly record: PeerRecord;
+  readonly channel: PeerChannel;
+  readonly mounted: MountedPeer;
+  end(reason: CloseReason): void;
+}
+
+export function createPeers(options: PeersOptions): Peers {
+  const { store, clock, log } = options;
+  const running = new Map<string, RunningPeer>();
+  const listeners = new Set<() => void>();
+  let list: readonly MountedPeer[] = [];
+
+  const start = (record: PeerRecord): RunningPeer => {
+    const channel = createPeerChannel({
+      peerId: record.peerId,
+      bootId: options.bootId,
+      name: options.name,
+      patienceMs: options.patienceMs,
+      clock,
+      log,
+    });
+    const remote = createRemotePeer({ channel, clock, log });
+    const serving = createServing({ channel, shares: options.shares, leases: options.leases, clock, log });
+    channel.serve({ ...serving.handlers, ...remote.handlers }, remote.pushHandlers);
+    const stopSeen = noteSeen(record.peerId, channel);
+    const link = options.link(record, channel);
+    return {
+      record,
+      channel,
+      mounted: { petname: fromText(record.name), peerId: record.peerId, remote },
+      end(reason) {
+        link.close();
+        stopSeen();
+        channel.close(reason);
+        serving.close();
+        remote.close();
+      },
+    };
+  };
+
+  /** Writes down when the peer was last there: at each change of its state, and now and then while it is live. */
+  const noteSeen = (peerId: string, channel: PeerChannel): (() => void) => {
+    let state = channel.state;
+    let timer = clock.after(SEEN_EVERY_MS, expiredSeen);
+    function expiredSeen() {
+      if (channel.state === 'live') store.seenPeer(peerId);
+      timer = clock.after(SEEN_EVERY_MS, expiredSeen);
+    }
+    const stop = channel.onState((now) => {
+      if (now === 'live' || state === 'live') store.seenPeer(peerId);
+      state = now;
+      log.info('peer.state', { state: now });
+    });
+    return () => {
+      timer.cancel();
+      stop();
+    };
+  };
+
+  const lastSeen = (record: PeerRecord, channel: PeerChannel): string | null => {
+    const at = channel.state === 'live' ? clock.wallMs() : store.peer(record.peerId)?.lastSeenAt;
+    return at === undefined ? null : new Date(at).toISOString();
+  };
+
+  return {
+    refresh() {
+      const records = store.peers();
+      for (const [peerId, peer] of running) {
+        if (records.some((record) => record.peerId === peerId)) continue;
+        running.delete(peerId);
+        peer.end('removed');
+      }
+      for (const record of records) {
+        const before = running.get(record.peerId);
+        if (before === undefined) running.set(record.peerId, start(record));
+        else if (before.record.name !== record.name) {
+          const mounted = { ...before.mounted, petname: fromText(record.name) };
+          running.set(record.peerId, { ...before, record, mounted });
+        }
+      }
+      list = records.flatMap((record) => running.get(record.peerId)?.mounted ?? []);
+      for (const listener of listeners) listener();
+    },
+    channel: (peerId) => running.get(peerId)?.channel,
+    attach(peerId, path, preference) {
+      const peer = running.get(peerId);
+      if (peer === undefined) path.close();
+      else peer.channel.attach(path, preference);
+    },
+    list: () => list,
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    status: () =>
+      store.peers().map((record): PeerStatus => {
+        const channel = running.get(record.peerId)?.channel;
+        const path = channel?.activePath;
+        return {
+          name: record.name,
+          id: record.peerId,
+          state: channel?.state ?? 'offline',
+          path: path?.kind ?? null,
+          rttMs: path?.statistics.rttMs ?? null,
+          lastSeenAt: channel === undefined ? null : lastSeen(record, channel),
+        };
+      }),
+    counters() {
+      const sum: Record<string, number> = {};
+      for (const { channel } of running.values()) {
+        for (const [name, count] of Object.entries(channel.statistics)) sum[name] = (sum[name] ?? 0) + Number(count);
+      }
+      return sum;
+    },
+    close() {
+      for (const peer of running.values()) peer.end('shutting-down');
+      running.clear();
+    },
+  };
+}

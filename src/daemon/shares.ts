@@ -1,0 +1,298 @@
+/**
+ * What this node serves: the shares of the store and an inbox for each peer, each with one tree over its folder.
+ * Owns the trees, the rules for what may be shared, and the inboxes' folders. Implements ShareProvider for src/fs.
+ */
+import { promises as fs } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fromText, ROOT } from '../bytestring.ts';
+import type { Clock } from '../clock.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
+import { createLocalTree, type LocalTree } from '../fs/local-tree.ts';
+import type { ShareProvider, SharedFolder } from '../fs/serve.ts';
+import type { Logger } from '../log.ts';
+import type { ShareStatus } from './control-protocol.ts';
+import { makePrivateDirectory, reasonOf, type Home } from './home.ts';
+import { checkPetname } from './parameters.ts';
+import { isWithin, overlap, realPlace } from './places.ts';
+import type { PeerRecord, ShareRecord, Store } from './store.ts';
+
+export interface SharesOptions {
+  readonly store: Store;
+  readonly home: Home;
+  /** Folder that holds the inboxes. */
+  readonly inbox: string;
+  /** Where something is mounted, or about to be. */
+  readonly mountpoints: () => readonly string[];
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface NewShare {
+  /** Absolute, normalized. */
+  readonly directory: string;
+  readonly name: string | undefined;
+  /** Petnames. */
+  readonly to: readonly string[] | undefined;
+  readonly writable: boolean;
+  readonly idmap: 'user' | 'none';
+}
+
+export interface Shares extends ShareProvider {
+  /** @throws ENOENT, ENOTDIR, NAME_CLASH, BAD_NAME, UNKNOWN_PEER, SHARE_CONTAINS_MOUNT */
+  add(share: NewShare): Promise<ShareStatus>;
+  /** @throws UNKNOWN_SHARE */
+  remove(name: string): Promise<void>;
+  status(): ShareStatus[];
+  /** Makes inboxes and trees match the peers and shares of the store. */
+  refresh(): Promise<void>;
+  /** Moves the peer's inbox to a folder of its new name, if there is none. */
+  renameInbox(peer: PeerRecord, name: string): Promise<void>;
+  /** @throws SHARE_CONTAINS_MOUNT when a share or inbox holds the place, or the reverse. */
+  checkMountpoint(place: string): void;
+  close(): Promise<void>;
+}
+
+interface Opened {
+  readonly tree: LocalTree;
+  readonly folder: SharedFolder;
+}
+
+export function createShares(options: SharesOptions): Shares {
+  const { store, home, inbox, log, clock } = options;
+  const shares = new Map<number, Opened>();
+  const inboxes = new Map<string, Opened & { readonly path: string }>();
+  /** Why a share's folder cannot be served now. */
+  const faults = new Map<number, string>();
+  const lists = new Map<string, readonly SharedFolder[]>();
+  const listeners = new Set<() => void>();
+  let records: ShareRecord[] = [];
+
+  const changed = () => {
+    records = store.shares();
+    lists.clear();
+    for (const listener of listeners) listener();
+  };
+
+  const openShare = async (record: ShareRecord): Promise<void> => {
+    const { share, directory, writable, idmap } = record;
+    try {
+      const tree = await createLocalTree({ root: directory, writable, idmap, clock, log });
+      shares.set(share, { tree, folder: { share, name: fromText(record.name), writable, idmap, tree } });
+      faults.delete(share);
+    } catch (error) {
+      faults.set(share, `its folder cannot be opened: ${reasonOf(error)}`);
+      log.warn('share.unavailable', { share, code: codeOf(error) });
+    }
+  };
+
+  const inboxName = async (peer: PeerRecord): Promise<string> => {
+    if (peer.inbox !== undefined) return peer.inbox;
+    // A folder left by a former peer of this name is not for the new one to see.
+    let name = peer.name;
+    for (let n = 2; (await isTaken(join(inbox, name))) || isInboxOfAnother(name, peer); n++) name = `${peer.name}-${n}`;
+    store.setInbox(peer.peerId, name);
+    return name;
+  };
+  const isInboxOfAnother = (name: string, peer: PeerRecord) =>
+    store.peers().some((other) => other.peerId !== peer.peerId && other.inbox === name);
+
+  const openInbox = async (peer: PeerRecord): Promise<void> => {
+    try {
+      const path = join(inbox, await inboxName(peer));
+      await makeInbox(inbox, path);
+      const tree = await createLocalTree({ root: path, writable: true, idmap: 'user', clock, log });
+      inboxes.set(peer.peerId, {
+        tree,
+        path,
+        folder: { share: 0, name: ROOT, writable: true, idmap: 'user', tree },
+      });
+    } catch (error) {
+      log.error('inbox.unavailable', { code: codeOf(error) });
+    }
+  };
+
+  const closeOpened = async (opened: Opened | undefined): Promise<void> => opened?.tree.close();
+
+  const refreshNow = async (): Promise<void> => {
+    records = store.shares();
+    for (const record of records) if (!shares.has(record.share)) await openShare(record);
+    for (const [share, opened] of shares) {
+      if (records.some((record) => record.share === share)) continue;
+      shares.delete(share);
+      await closeOpened(opened);
+    }
+    const peers = store.peers();
+    for (const peer of peers) if (!inboxes.has(peer.peerId)) await openInbox(peer);
+    for (const [peerId, opened] of inboxes) {
+      if (peers.some((peer) => peer.peerId === peerId)) continue;
+      inboxes.delete(peerId);
+      await closeOpened(opened);
+    }
+    changed();
+  };
+  // One after the other: each looks at what the one before it opened.
+  let queue = Promise.resolve();
+  const serially = <T>(job: () => Promise<T>): Promise<T> => {
+    const result = queue.then(job);
+    queue = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  };
+
+  const statusOf = (record: ShareRecord): ShareStatus => ({
+    name: record.name,
+    directory: record.directory,
+    writable: record.writable,
+    idmap: record.idmap,
+    to: record.to?.map((peerId) => store.peer(peerId)?.name ?? '?') ?? null,
+    fault: faults.get(record.share) ?? null,
+  });
+
+  const addNow = async (share: NewShare): Promise<ShareStatus> => {
+    // First without touching anything: the folder may lie in our own mount.
+    checkShare(share.directory, options);
+    const directory = await folderAt(share.directory);
+    checkShare(directory, options);
+    const name = checkPetname(share.name ?? basename(directory));
+    if (store.shares().some((known) => known.name === name)) {
+      throw new PeerfsError('NAME_CLASH', `a share named "${name}" exists already`, {
+        hint: 'Give it another name with --name, or end the other: peerfs unshare.',
+      });
+    }
+    if (share.idmap === 'none' && process.getuid?.() !== 0) {
+      throw new PeerfsError('EPERM', 'only a node that runs as root can pass owners as they are', {
+        hint: 'Leave out --idmap none.',
+      });
+    }
+    const to = share.to?.map((petname) => knownPeer(store, petname).peerId);
+    const record = { name, directory, writable: share.writable, idmap: share.idmap, to };
+    const number = store.addShare(record);
+    await openShare({ ...record, share: number });
+    const fault = faults.get(number);
+    if (fault !== undefined) {
+      store.removeShare(name);
+      faults.delete(number);
+      throw new PeerfsError('EACCES', `${directory} cannot be shared: ${fault}`);
+    }
+    changed();
+    return statusOf({ ...record, share: number });
+  };
+
+  return {
+    list(peerId) {
+      const before = lists.get(peerId);
+      if (before !== undefined) return before;
+      const own = inboxes.get(peerId);
+      const given = records
+        .filter((record) => record.to?.includes(peerId) ?? true)
+        .map((record) => shares.get(record.share)?.folder)
+        .filter((folder) => folder !== undefined);
+      const list = [...(own === undefined ? [] : [own.folder]), ...given];
+      lists.set(peerId, list);
+      return list;
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    add: (share) => serially(() => addNow(share)),
+    remove: (name) =>
+      serially(async () => {
+        if (!store.removeShare(name)) {
+          const names = store.shares().map((share) => share.name);
+          throw new PeerfsError('UNKNOWN_SHARE', `there is no share named "${name}"`, {
+            hint: names.length === 0 ? 'Nothing is shared.' : `Shares: ${names.join(', ')}.`,
+          });
+        }
+        await refreshNow();
+      }),
+    status: () => store.shares().map(statusOf),
+    refresh: () => serially(refreshNow),
+    renameInbox: (peer, name) =>
+      serially(async () => {
+        const target = join(inbox, name);
+        const opened = inboxes.get(peer.peerId);
+        if (peer.inbox === undefined || opened === undefined || (await isTaken(target))) return;
+        inboxes.delete(peer.peerId);
+        await opened.tree.close();
+        await fs.rename(opened.path, target);
+        store.setInbox(peer.peerId, name);
+        await openInbox({ ...peer, inbox: name });
+        changed();
+      }),
+    checkMountpoint(place) {
+      const share = store.shares().find((known) => overlap(known.directory, place));
+      if (share !== undefined) {
+        throw new PeerfsError('SHARE_CONTAINS_MOUNT', `the share "${share.name}" (${share.directory}) and ${place} lie in each other`, {
+          hint: 'Mount somewhere else, or end the share: peerfs unshare.',
+        });
+      }
+      if (overlap(home.directory, place) || overlap(inbox, place)) {
+        throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${place} and the node's home or inbox lie in each other`, {
+          hint: 'Mount somewhere else.',
+        });
+      }
+    },
+    async close() {
+      await queue;
+      for (const opened of [...shares.values(), ...inboxes.values()]) await closeOpened(opened);
+      shares.clear();
+      inboxes.clear();
+    },
+  };
+}
+
+/** @throws UNKNOWN_PEER naming those there are. */
+export function knownPeer(store: Store, name: string): PeerRecord {
+  const peer = store.peerNamed(name) ?? store.peer(name);
+  if (peer !== undefined) return peer;
+  const names = store.peers().map((known) => known.name);
+  throw new PeerfsError('UNKNOWN_PEER', `there is no peer named "${name}"`, {
+    hint: names.length === 0 ? 'There are no peers yet: peerfs invite.' : `Peers: ${names.join(', ')}.`,
+  });
+}
+
+function checkShare(directory: string, { mountpoints, home }: SharesOptions): void {
+  const mountpoint = mountpoints().find((place) => overlap(place, directory));
+  if (mountpoint !== undefined) {
+    throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${directory} and the mount ${mountpoint} lie in each other`, {
+      hint: 'Share a folder that has nothing to do with the mount.',
+    });
+  }
+  if (overlap(home.directory, directory)) {
+    const how = isWithin(directory, home.directory) ? 'lies in' : 'holds';
+    throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${directory} ${how} the node's home with its keys`, {
+      hint: 'Share another folder.',
+    });
+  }
+}
+
+async function folderAt(path: string): Promise<string> {
+  try {
+    const real = await realPlace(path);
+    if (!(await fs.stat(real)).isDirectory()) throw new PeerfsError('ENOTDIR', `${path} is not a folder`);
+    return real;
+  } catch (error) {
+    if (error instanceof PeerfsError) throw error;
+    const code = codeOf(error);
+    throw code === 'ENOENT'
+      ? new PeerfsError('ENOENT', `${path} does not exist`, { cause: error })
+      : new PeerfsError(code, `${path}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+async function makeInbox(base: string, path: string): Promise<void> {
+  await fs.mkdir(base, { recursive: true, mode: 0o700 });
+  makePrivateDirectory(path);
+}
+
+/** Whether something is there that is not an empty folder. */
+async function isTaken(path: string): Promise<boolean> {
+  try {
+    return (await fs.readdir(path)).length > 0;
+  } catch (error) {
+    return codeOf(error) !== 'ENOENT';
+  }
+}
