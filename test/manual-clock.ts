@@ -57,7 +57,7 @@ export function createManualClock(wallMs = 1_700_000_000_000): ManualClock {
     const last = heap.pop();
     if (last === undefined || heap.length === 0) return;
     heap[0] = last;
-    for (let i = 0; ; ) {
+    for (let i = 0; ;) {
       let least = i;
       for (const child of [2 * i + 1, 2 * i + 2]) if (child < heap.length && isBefore(child, least)) least = child;
       if (least === i) return;

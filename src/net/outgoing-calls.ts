@@ -79,7 +79,6 @@ const HANDLE_FIELDS = new Map<Message, readonly string[]>(
   ]),
 );
 
-
 export class OutgoingCalls {
   readonly statistics: OutgoingStatistics = { callsSent: 0, callsAnswered: 0, callsResent: 0, malformed: 0 };
   readonly #options: OutgoingCallsOptions;
@@ -356,4 +355,3 @@ export class OutgoingCalls {
     }
   }
 }
-

@@ -107,7 +107,6 @@ export interface PeerChannelStatistics {
   readonly unknownPushes: number;
 }
 
-
 export function createPeerChannel(options: PeerChannelOptions): PeerChannel {
   return new ChannelToPeer(options);
 }

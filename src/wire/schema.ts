@@ -469,7 +469,11 @@ export const MESSAGES = {
     from: 'client',
     idempotent: true,
     doc: 'Value of an extended attribute; only user.* exist.',
-    request: { share, path: path('the file'), name: { type: { name: NAME_MAX_BYTES, rule: 'opaque' }, doc: 'with its prefix' } },
+    request: {
+      share,
+      path: path('the file'),
+      name: { type: { name: NAME_MAX_BYTES, rule: 'opaque' }, doc: 'with its prefix' },
+    },
     reply: { value: { type: { bytes: LIMITS.xattrBytes }, doc: 'the value' } },
   }),
   setxattr: call({
@@ -499,7 +503,11 @@ export const MESSAGES = {
     from: 'client',
     idempotent: false,
     doc: 'Removes an extended attribute.',
-    request: { share, path: path('the file'), name: { type: { name: NAME_MAX_BYTES, rule: 'opaque' }, doc: 'with its prefix' } },
+    request: {
+      share,
+      path: path('the file'),
+      name: { type: { name: NAME_MAX_BYTES, rule: 'opaque' }, doc: 'with its prefix' },
+    },
     reply: done,
   }),
   lock: call({

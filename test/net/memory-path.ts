@@ -52,7 +52,13 @@ export function createMemoryPathPair(options: MemoryPathOptions): MemoryPathPair
     const early: (() => void)[] = [];
     const queued: [number, number] = [0, 0];
     const full: [boolean, boolean] = [false, false];
-    const statistics = { rttMs: 2 * delayMs, bytesSent: 0, bytesReceived: 0, retransmissions: 0, lastHeardAt: clock.now() };
+    const statistics = {
+      rttMs: 2 * delayMs,
+      bytesSent: 0,
+      bytesReceived: 0,
+      retransmissions: 0,
+      lastHeardAt: clock.now(),
+    };
     const sent: { lane: Lane; frame: Buffer }[] = [];
     let probes = 0;
     const other = () => ends[index === 0 ? 1 : 0];
