@@ -15,8 +15,9 @@ const SET_IDS = 0o6000;
 
 /** @param hidesSetIds set-user-id and set-group-id bits are not shown. */
 export function attributesOf(status: FileStatus, hasXattrs: boolean, hidesSetIds: boolean): Attributes {
+  const { isMountRoot: _mount, ...shown } = status;
   return {
-    ...status,
+    ...shown,
     mode: hidesSetIds ? status.mode & ~SET_IDS : status.mode,
     flags: hasXattrs ? ATTRIBUTE_FLAGS.hasXattrs : 0,
   };

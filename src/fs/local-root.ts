@@ -6,7 +6,7 @@
  * Nothing else in src/fs opens a path of a share. Names are given to the kernel only as a single component relative
  * to a directory that was resolved here.
  */
-import { isName, isPath, nameOf, parentOf, type ByteString } from '../bytestring.ts';
+import { isName, isPath, NAME_MAX_BYTES, nameOf, parentOf, PATH_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { closeDescriptor, O, openAt, openBeneath, AT_FDCWD, RESOLVE, statDescriptor } from '../sys/files.ts';
 
@@ -19,7 +19,8 @@ export class ShareRoot {
   /** O_PATH. */
   readonly descriptor: number;
   readonly #resolve: number;
-  readonly #crossMounts: boolean;
+  /** Whether mounts below belong to the share. */
+  readonly crossMounts: boolean;
   #hasOpenat2 = true;
 
   /**
@@ -30,7 +31,7 @@ export class ShareRoot {
     this.descriptor = openAt(AT_FDCWD, path, O.PATH | O.DIRECTORY);
     this.#resolve =
       RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS | (crossMounts ? 0 : RESOLVE.NO_XDEV);
-    this.#crossMounts = crossMounts;
+    this.crossMounts = crossMounts;
     this.#hasOpenat2 = !walkOnly;
   }
 
@@ -62,7 +63,7 @@ export class ShareRoot {
   inParent<T>(path: ByteString, ofRoot: 'EEXIST' | 'EBUSY' | 'EISDIR', use: (directory: number, name: ByteString) => T): T {
     if (path === '') throw new PeerfsError(ofRoot, 'the root of a share');
     const name = nameOf(path);
-    if (!isName(name)) throw new PeerfsError(name.length > 255 ? 'ENAMETOOLONG' : 'EINVAL', 'not a file name');
+    if (!isName(name)) throw badPath(path);
     const parent = parentOf(path);
     if (parent === '') return use(this.descriptor, name);
     const directory = this.#open(parent, O.PATH | O.DIRECTORY | O.NOFOLLOW);
@@ -79,10 +80,7 @@ export class ShareRoot {
 
   #open(path: ByteString, flags: number): number {
     if (path === '') return openAt(this.descriptor, '.', flags);
-    if (!isPath(path)) {
-      const isLong = path.split('/').some((name) => name.length > 255);
-      throw new PeerfsError(isLong || path.length > 4095 ? 'ENAMETOOLONG' : 'EINVAL', 'not a path');
-    }
+    if (!isPath(path)) throw badPath(path);
     for (let attempt = 0; this.#hasOpenat2; attempt++) {
       try {
         return openBeneath(this.descriptor, path, flags, 0, this.#resolve);
@@ -97,7 +95,7 @@ export class ShareRoot {
 
   #walk(path: ByteString, flags: number): number {
     const names = path.split('/');
-    const device = this.#crossMounts ? undefined : statDescriptor(this.descriptor).device;
+    const device = this.crossMounts ? undefined : statDescriptor(this.descriptor).device;
     let directory = this.descriptor;
     try {
       for (const [index, name] of names.entries()) {
@@ -116,4 +114,10 @@ export class ShareRoot {
       throw error;
     }
   }
+}
+
+/** The caller has checked paths; this is the second lock on the door. */
+function badPath(path: string): PeerfsError {
+  const isLong = path.length > PATH_MAX_BYTES || path.split('/').some((name) => name.length > NAME_MAX_BYTES);
+  return new PeerfsError(isLong ? 'ENAMETOOLONG' : 'EINVAL', 'not a path within a share');
 }

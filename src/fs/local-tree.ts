@@ -1,10 +1,43 @@
 /**
- * LocalTree: the Tree over a folder of this machine that is shared.
+ * LocalTree: the Tree over a folder of this machine that is shared, seen from the main thread. What touches names runs
+ * on a disk thread (src/fs/local-core.ts says how, src/fs/local-root.ts how it is confined); data goes by descriptor
+ * through libuv's pool without crossing threads.
+ *
+ * Owns: the order of data and release on each handle, appends, and which changes to files are our own writes.
  */
-import type { Clock } from '../clock.ts';
-import type { Logger } from '../log.ts';
-import type { WatchedTree } from './tree.ts';
-import { PeerfsError } from '../errors.ts';
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import { fromText, type ByteString } from '../bytestring.ts';
+import { systemClock, type Clock } from '../clock.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
+import { silentLogger, type Logger } from '../log.ts';
+import { copyRange, seek, WHENCE } from '../sys/file-data.ts';
+import { sizeOf } from '../sys/files.ts';
+import { OPEN, RECALL, type Attributes, type DirectoryEntry } from '../wire/schema.ts';
+import { openDiskTree, type DiskTree } from './disk-thread.ts';
+import { PACKED_NUMBERS, unpackAttributes } from './local-attributes.ts';
+import { ENTRY_NUMBERS, type PackedListing } from './local-directories.ts';
+import type {
+  AttributeChange,
+  FileSystemStatus,
+  Handle,
+  Listing,
+  LockRange,
+  LockRequest,
+  OpenedFile,
+  OpenOptions,
+  Owner,
+  TreeChange,
+  WatchedTree,
+  WriteResult,
+} from './tree.ts';
+
+/** Open files and directories of one tree. */
+const MAX_HANDLES = 4096;
+/** inotify tells of a write up to this long after it, milliseconds. */
+const OWN_WRITE_MS = 100;
+/** Reads up to this size take their memory from Node's pool, bytes. */
+const POOLED_BYTES = 4096;
 
 export interface LocalTreeOptions {
   /** Absolute path of the folder, as the user gave it. */
@@ -16,11 +49,338 @@ export interface LocalTreeOptions {
   readonly crossMounts?: boolean;
   readonly clock?: Clock;
   readonly log?: Logger;
+  readonly maxHandles?: number;
+  /** For tests: resolve paths as on a kernel without openat2. */
+  readonly walkOnly?: boolean;
 }
 
 export type LocalTree = WatchedTree;
 
 /** @throws PeerfsError ENOENT, ENOTDIR, EACCES if the folder cannot be opened. */
 export async function createLocalTree(options: LocalTreeOptions): Promise<LocalTree> {
-  throw new PeerfsError('ENOSYS', `no tree over ${options.root} yet`);
+  const tree = new Local(options);
+  await tree.start();
+  return tree;
+}
+
+const readFd = promisify(fs.read);
+const writeFd = promisify(fs.write);
+const fsyncFd = promisify(fs.fsync);
+const fdatasyncFd = promisify(fs.fdatasync);
+
+interface LocalHandle {
+  readonly descriptor: number;
+  readonly flags: number;
+  /** Same text for the same inode; '' for directories. */
+  readonly file: string;
+  /** Calls that use the descriptor now. */
+  running: number;
+  /** Set when the handle is released while calls run: called with the last. */
+  idle: (() => void) | undefined;
+  /** The last append, after which the next begins. */
+  appended: Promise<unknown>;
+}
+
+class Local implements LocalTree {
+  readonly #options: LocalTreeOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #handles = new Map<Handle, LocalHandle>();
+  readonly #listeners = new Set<(change: TreeChange) => void>();
+  /** Files we write: how many writes run, and when the last ended. */
+  readonly #writes = new Map<string, { running: number; endedAt: number }>();
+  #disk: DiskTree | undefined;
+
+  constructor(options: LocalTreeOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#log = options.log ?? silentLogger;
+  }
+
+  async start(): Promise<void> {
+    const { root, writable, idmap, crossMounts = false, maxHandles = MAX_HANDLES, walkOnly = false } = this.#options;
+    this.#disk = await openDiskTree(
+      { root: fromText(root), writable, keepsIds: idmap === 'none', crossMounts, maxHandles, walkOnly },
+      (change, file) => this.#changed(change, file),
+    );
+  }
+
+  statfs(path: ByteString): Promise<FileSystemStatus> {
+    return this.#open.call('statfs', [path]);
+  }
+
+  async getattr(path: ByteString, handle: Handle): Promise<Attributes> {
+    return unpackAttributes(await this.#open.call('getattr', [path, handle]));
+  }
+
+  async setattr(path: ByteString, handle: Handle, change: AttributeChange): Promise<Attributes> {
+    const set = () => this.#open.call('setattr', [path, handle, change]);
+    const open = this.#handles.get(handle);
+    return unpackAttributes(await (open === undefined ? set() : this.#writing(open, set)));
+  }
+
+  readlink(path: ByteString): Promise<Uint8Array> {
+    return this.#open.call('readlink', [path]);
+  }
+
+  async mkdir(path: ByteString, permissions: number, owner: Owner): Promise<Attributes> {
+    return unpackAttributes(await this.#open.call('mkdir', [path, permissions, owner]));
+  }
+
+  async mknod(path: ByteString, permissions: number, owner: Owner, fifo: boolean): Promise<Attributes> {
+    return unpackAttributes(await this.#open.call('mknod', [path, permissions, owner, fifo]));
+  }
+
+  async symlink(path: ByteString, target: Uint8Array, owner: Owner): Promise<Attributes> {
+    return unpackAttributes(await this.#open.call('symlink', [path, target, owner]));
+  }
+
+  async link(path: ByteString, handle: Handle, newPath: ByteString): Promise<Attributes> {
+    return unpackAttributes(await this.#open.call('link', [path, handle, newPath]));
+  }
+
+  unlink(path: ByteString): Promise<void> {
+    return this.#open.call('unlink', [path]);
+  }
+
+  rmdir(path: ByteString): Promise<void> {
+    return this.#open.call('rmdir', [path]);
+  }
+
+  rename(path: ByteString, newPath: ByteString, flags: number): Promise<void> {
+    return this.#open.call('rename', [path, newPath, flags]);
+  }
+
+  async open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
+    const opened = await this.#open.call('open', [path, options]);
+    const attributes = unpackAttributes(opened.attributes);
+    const file = `${attributes.device}:${attributes.inode}`;
+    this.#remember(opened.handle, opened.descriptor, options.flags, file);
+    return { handle: opened.handle, created: opened.created, attributes, firstBytes: opened.firstBytes };
+  }
+
+  async read(handle: Handle, offset: number, length: number): Promise<Uint8Array> {
+    const open = this.#handle(handle);
+    if ((open.flags & OPEN.read) === 0) throw new PeerfsError('EBADF', 'not open for reading');
+    return this.#using(open, async () => {
+      const bytes = length <= POOLED_BYTES ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
+      let done = 0;
+      while (done < length) {
+        const { bytesRead } = await readFd(open.descriptor, bytes, done, length - done, offset + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      // A view keeps all of its memory: a short answer is worth a copy.
+      return done * 2 < length ? Uint8Array.prototype.slice.call(bytes, 0, done) : bytes.subarray(0, done);
+    });
+  }
+
+  async write(handle: Handle, offset: number, bytes: Uint8Array): Promise<WriteResult> {
+    const open = this.#handle(handle);
+    if ((open.flags & OPEN.write) === 0) throw new PeerfsError('EBADF', 'not open for writing');
+    return this.#writing(open, async () => {
+      if ((open.flags & OPEN.append) !== 0) return this.#append(open, bytes);
+      let done = 0;
+      while (done < bytes.length) {
+        const left = bytes.length - done;
+        done += (await writeFd(open.descriptor, bytes, done, left, offset + done)).bytesWritten;
+      }
+      return { size: sizeOf(open.descriptor), end: offset + done };
+    });
+  }
+
+  async fsync(handle: Handle, dataOnly: boolean): Promise<void> {
+    const open = this.#handle(handle);
+    await this.#using(open, () => (dataOnly ? fdatasyncFd : fsyncFd)(open.descriptor));
+  }
+
+  flush(handle: Handle, lockOwner: bigint): Promise<void> {
+    return this.#open.call('flush', [handle, lockOwner]);
+  }
+
+  async release(handle: Handle): Promise<void> {
+    const open = this.#handles.get(handle);
+    if (open === undefined) return;
+    this.#handles.delete(handle);
+    if (open.running > 0) await new Promise<void>((resolve) => (open.idle = resolve));
+    await this.#disk?.call('release', [handle]).catch((error: unknown) => {
+      this.#log.debug('local-release-failed', { code: codeOf(error) });
+    });
+  }
+
+  async fallocate(handle: Handle, mode: number, offset: number, length: number): Promise<void> {
+    const open = this.#handle(handle);
+    await this.#writing(open, () => this.#open.call('fallocate', [handle, mode, offset, length]));
+  }
+
+  async seek(handle: Handle, offset: number, whence: number): Promise<number> {
+    const open = this.#handle(handle);
+    return this.#using(open, () => this.#open.call('seek', [handle, offset, whence]));
+  }
+
+  async copyRange(
+    source: Handle,
+    sourceOffset: number,
+    target: Handle,
+    targetOffset: number,
+    length: number,
+  ): Promise<number> {
+    const from = this.#handle(source);
+    const to = this.#handle(target);
+    if (!this.#options.writable) throw new PeerfsError('EROFS');
+    return this.#using(from, () =>
+      this.#writing(to, () => copyRange(from.descriptor, sourceOffset, to.descriptor, targetOffset, length)),
+    );
+  }
+
+  async openDirectory(path: ByteString): Promise<Handle> {
+    const { handle, descriptor } = await this.#open.call('openDirectory', [path]);
+    this.#remember(handle, descriptor, OPEN.read, '');
+    return handle;
+  }
+
+  async readDirectory(handle: Handle, cursor: bigint, maxEntries: number): Promise<Listing> {
+    const open = this.#handle(handle);
+    return this.#using(open, async () =>
+      unpackListing(await this.#open.call('readDirectory', [handle, cursor, maxEntries])),
+    );
+  }
+
+  getxattr(path: ByteString, name: ByteString): Promise<Uint8Array> {
+    return this.#open.call('getxattr', [path, name]);
+  }
+
+  setxattr(path: ByteString, name: ByteString, value: Uint8Array, flags: number): Promise<void> {
+    return this.#open.call('setxattr', [path, name, value, flags]);
+  }
+
+  listxattr(path: ByteString): Promise<readonly ByteString[]> {
+    return this.#open.call('listxattr', [path]);
+  }
+
+  removexattr(path: ByteString, name: ByteString): Promise<void> {
+    return this.#open.call('removexattr', [path, name]);
+  }
+
+  async lock(handle: Handle, request: LockRequest, waiting?: AbortSignal): Promise<void> {
+    this.#handle(handle);
+    if (waiting === undefined) return this.#open.call('lock', [handle, request, false]);
+    if (waiting.aborted) throw new PeerfsError('EINTR');
+    const disk = this.#open;
+    let id = 0;
+    const aborted = () => void disk.call('cancel', [id]).catch(() => undefined);
+    const done = disk.call('lock', [handle, request, true], (callId) => (id = callId));
+    waiting.addEventListener('abort', aborted);
+    return done.finally(() => waiting.removeEventListener('abort', aborted));
+  }
+
+  testLock(handle: Handle, range: LockRange): Promise<LockRange | undefined> {
+    return this.#open.call('testLock', [handle, range]);
+  }
+
+  async watch(directory: ByteString): Promise<boolean> {
+    return this.#open.call('watch', [directory]);
+  }
+
+  unwatch(directory: ByteString): void {
+    void this.#disk?.call('unwatch', [directory]).catch(() => undefined);
+  }
+
+  onChange(listener: (change: TreeChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    const disk = this.#disk;
+    if (disk === undefined) return;
+    await Promise.all([...this.#handles.keys()].map((handle) => this.release(handle)));
+    this.#disk = undefined;
+    this.#listeners.clear();
+    await disk.close();
+  }
+
+  get #open(): DiskTree {
+    if (this.#disk === undefined) throw new PeerfsError('ESTALE', 'the share is closed');
+    return this.#disk;
+  }
+
+  #handle(handle: Handle): LocalHandle {
+    const open = this.#handles.get(handle);
+    if (open === undefined) throw new PeerfsError('EBADF', 'no such handle');
+    return open;
+  }
+
+  #remember(handle: Handle, descriptor: number, flags: number, file: string): void {
+    const appended = Promise.resolve();
+    this.#handles.set(handle, { descriptor, flags, file, running: 0, idle: undefined, appended });
+  }
+
+  /** Runs what uses the descriptor, which stays open until it is done. */
+  async #using<T>(open: LocalHandle, use: () => Promise<T>): Promise<T> {
+    open.running++;
+    try {
+      return await use();
+    } catch (error) {
+      throw error instanceof PeerfsError ? error : new PeerfsError(codeOf(error), codeOf(error), { cause: error });
+    } finally {
+      open.running--;
+      if (open.running === 0) open.idle?.();
+    }
+  }
+
+  /** The same for what changes the file, so that inotify's word of it is known for our own. */
+  async #writing<T>(open: LocalHandle, use: () => Promise<T>): Promise<T> {
+    let writes = this.#writes.get(open.file);
+    if (writes === undefined) this.#writes.set(open.file, (writes = { running: 0, endedAt: 0 }));
+    writes.running++;
+    try {
+      return await this.#using(open, use);
+    } finally {
+      writes.running--;
+      writes.endedAt = this.#clock.now();
+      if (this.#writes.size > 64) this.#forgetWrites();
+    }
+  }
+
+  #forgetWrites(): void {
+    const limit = this.#clock.now() - OWN_WRITE_MS;
+    for (const [file, { running, endedAt }] of this.#writes) {
+      if (running === 0 && endedAt < limit) this.#writes.delete(file);
+    }
+  }
+
+  /** One after the other, because the position after it is asked of the descriptor. */
+  async #append(open: LocalHandle, bytes: Uint8Array): Promise<WriteResult> {
+    const append = async () => {
+      let done = 0;
+      while (done < bytes.length) {
+        done += (await writeFd(open.descriptor, bytes, done, bytes.length - done, null)).bytesWritten;
+      }
+      return { size: sizeOf(open.descriptor), end: seek(open.descriptor, 0, WHENCE.CURRENT) };
+    };
+    const result = open.appended.then(append);
+    open.appended = result.catch(() => undefined);
+    return result;
+  }
+
+  #changed(change: TreeChange, writtenFile: string | undefined): void {
+    const writes = writtenFile === undefined ? undefined : this.#writes.get(writtenFile);
+    const isOwn =
+      writes !== undefined && (writes.running > 0 || this.#clock.now() - writes.endedAt < OWN_WRITE_MS);
+    if (isOwn) return;
+    if ((change.what & RECALL.subtree) !== 0 && change.path === '') this.#log.warn('watch-overflow');
+    for (const listener of [...this.#listeners]) listener(change);
+  }
+}
+
+function unpackListing({ names, numbers, end }: PackedListing): Listing {
+  const list = names === '' ? [] : (names.split('/') as ByteString[]);
+  const entries: DirectoryEntry[] = list.map((name, index) => {
+    const at = index * ENTRY_NUMBERS;
+    const upper = BigInt(numbers[at + PACKED_NUMBERS] ?? 0);
+    const lower = BigInt(numbers[at + PACKED_NUMBERS + 1] ?? 0);
+    return { name, cursor: (upper << 32n) | lower, attributes: unpackAttributes(numbers, at) };
+  });
+  return { entries, end };
 }

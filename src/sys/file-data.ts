@@ -119,5 +119,5 @@ export async function copyRange(
   const to = positions.subarray(8, 16);
   const copied = await copyAsync(source, from, target, to, length, 0);
   if (copied < 0) throw systemError(-copied, 'copy_file_range');
-  return copied;
+  return Number(positions.readBigInt64LE(0)) - sourceAt;
 }

@@ -1,0 +1,104 @@
+/**
+ * A LocalTree as it runs on a disk thread: one synchronous method for each operation (locks wait as promises). Knows
+ * nothing of threads; src/fs/disk-worker.ts calls it by message.
+ */
+import type { ByteString } from '../bytestring.ts';
+import type { Clock } from '../clock.ts';
+import type { Attributes } from '../wire/schema.ts';
+import * as directories from './local-directories.ts';
+import * as files from './local-files.ts';
+import { createLockBackend } from './local-lock-backend.ts';
+import { LockTable } from './local-locks.ts';
+import * as names from './local-names.ts';
+import { ShareRoot } from './local-root.ts';
+import { HandleTable, type LocalState } from './local-state.ts';
+import { LocalWatches, type WatchListener } from './local-watches.ts';
+import * as xattrs from './local-xattrs.ts';
+import type { AttributeChange, FileSystemStatus, Handle, LockRange, LockRequest, OpenOptions, Owner } from './tree.ts';
+
+/** Crosses to the disk thread as it is. */
+export interface CoreOptions {
+  /** Absolute path. */
+  readonly root: ByteString;
+  readonly writable: boolean;
+  readonly keepsIds: boolean;
+  readonly crossMounts: boolean;
+  readonly maxHandles: number;
+  /** For tests: resolve paths as on a kernel without openat2. */
+  readonly walkOnly: boolean;
+}
+
+export interface LocalCore {
+  statfs(path: ByteString): FileSystemStatus;
+  getattr(path: ByteString, handle: Handle): Attributes;
+  setattr(path: ByteString, handle: Handle, change: AttributeChange): Attributes;
+  readlink(path: ByteString): Uint8Array;
+  mkdir(path: ByteString, permissions: number, owner: Owner): Attributes;
+  mknod(path: ByteString, permissions: number, owner: Owner, fifo: boolean): Attributes;
+  symlink(path: ByteString, target: Uint8Array, owner: Owner): Attributes;
+  link(path: ByteString, handle: Handle, newPath: ByteString): Attributes;
+  unlink(path: ByteString): void;
+  rmdir(path: ByteString): void;
+  rename(path: ByteString, newPath: ByteString, flags: number): void;
+  open(path: ByteString, options: OpenOptions): files.LocalOpen;
+  flush(handle: Handle, lockOwner: bigint): void;
+  release(handle: Handle): void;
+  fallocate(handle: Handle, mode: number, offset: number, length: number): void;
+  seek(handle: Handle, offset: number, whence: number): number;
+  openDirectory(path: ByteString): { handle: Handle; descriptor: number };
+  readDirectory(handle: Handle, cursor: bigint, maxEntries: number): directories.PackedListing;
+  getxattr(path: ByteString, name: ByteString): Uint8Array;
+  setxattr(path: ByteString, name: ByteString, value: Uint8Array, flags: number): void;
+  listxattr(path: ByteString): readonly ByteString[];
+  removexattr(path: ByteString, name: ByteString): void;
+  lock(handle: Handle, request: LockRequest, waiting: AbortSignal | undefined): Promise<void>;
+  testLock(handle: Handle, range: LockRange): LockRange | undefined;
+  watch(directory: ByteString): boolean;
+  unwatch(directory: ByteString): void;
+  close(): void;
+}
+
+/** @throws PeerfsError if the folder cannot be opened. */
+export function createLocalCore(options: CoreOptions, clock: Clock, onChange: WatchListener): LocalCore {
+  const root = new ShareRoot(options.root, options.crossMounts, options.walkOnly);
+  const watches = new LocalWatches(root, onChange);
+  const handles = new HandleTable(options.maxHandles);
+  const backend = createLockBackend(handles, (file, close) => watches.ownClose(file, close));
+  const locks = new LockTable(clock, backend);
+  const state: LocalState = { root, writable: options.writable, keepsIds: options.keepsIds, handles, locks, watches };
+  return {
+    statfs: (path) => names.statfs(state, path),
+    getattr: (path, handle) => names.getattr(state, path, handle),
+    setattr: (path, handle, change) => names.setattr(state, path, handle, change),
+    readlink: (path) => names.readlink(state, path),
+    mkdir: (path, permissions, owner) => names.mkdir(state, path, permissions, owner),
+    mknod: (path, permissions, owner, fifo) => names.mknod(state, path, permissions, owner, fifo),
+    symlink: (path, target, owner) => names.symlink(state, path, target, owner),
+    link: (path, handle, newPath) => names.link(state, path, handle, newPath),
+    unlink: (path) => names.unlink(state, path),
+    rmdir: (path) => names.rmdir(state, path),
+    rename: (path, newPath, flags) => names.rename(state, path, newPath, flags),
+    open: (path, openOptions) => files.open(state, path, openOptions),
+    flush: (handle, lockOwner) => files.flush(state, handle, lockOwner),
+    release: (handle) => files.release(state, handle),
+    fallocate: (handle, mode, offset, length) => files.fallocate(state, handle, mode, offset, length),
+    seek: (handle, offset, whence) => files.seek(state, handle, offset, whence),
+    openDirectory: (path) => directories.openDirectory(state, path),
+    readDirectory: (handle, cursor, maxEntries) => directories.readDirectory(state, handle, cursor, maxEntries),
+    getxattr: (path, name) => xattrs.getxattr(state, path, name),
+    setxattr: (path, name, value, flags) => xattrs.setxattr(state, path, name, value, flags),
+    listxattr: (path) => xattrs.listxattr(state, path),
+    removexattr: (path, name) => xattrs.removexattr(state, path, name),
+    lock: (handle, request, waiting) => locks.lock(handles.file(handle).file, handle, request, waiting),
+    testLock: (handle, range) => locks.test(handles.file(handle).file, handle, range),
+    watch: (directory) => watches.add(directory),
+    unwatch: (directory) => watches.remove(directory),
+    close() {
+      for (const handle of handles.all()) files.release(state, handle);
+      locks.close();
+      backend.close();
+      watches.close();
+      root.close();
+    },
+  };
+}

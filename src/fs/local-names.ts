@@ -1,0 +1,191 @@
+/**
+ * The operations of a LocalTree on names: what exists where, what it is, and what it is called. Runs on a disk thread.
+ */
+import { fromBytes, PATH_MAX_BYTES, type ByteString } from '../bytestring.ts';
+import { PeerfsError } from '../errors.ts';
+import {
+  asOwner,
+  changeMode,
+  changeOwner,
+  changeTimes,
+  closeDescriptor,
+  makeDirectory,
+  makeLink,
+  makeLinkAt,
+  makeNode,
+  makeSymlink,
+  O,
+  openAt,
+  readLink,
+  removeName,
+  renameName,
+  reopen,
+  statDescriptor,
+} from '../sys/files.ts';
+import { fileSystemSizes, setSize } from '../sys/file-data.ts';
+import { OPEN, RENAME, type Attributes } from '../wire/schema.ts';
+import { S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './local-attributes.ts';
+import { attributesOfDescriptor, changing, createsExactly, permitted, withFile, type LocalState } from './local-state.ts';
+import type { AttributeChange, FileSystemStatus, Handle, Owner } from './tree.ts';
+
+export function statfs(state: LocalState, path: ByteString): FileSystemStatus {
+  return state.root.at(path, (descriptor) => {
+    const { type: _type, ...sizes } = fileSystemSizes(descriptor);
+    return sizes;
+  });
+}
+
+export function getattr(state: LocalState, path: ByteString, handle: Handle): Attributes {
+  return withFile(state, path, handle, (descriptor) => attributesOfDescriptor(state, descriptor));
+}
+
+export function setattr(state: LocalState, path: ByteString, handle: Handle, change: AttributeChange): Attributes {
+  return changing(state, [path], () =>
+    withFile(state, path, handle, (descriptor, open) => {
+      const { mode, gid: currentGid, uid: currentUid } = statDescriptor(descriptor);
+      const type = mode & S_IFMT;
+      if (change.uid !== undefined || change.gid !== undefined) {
+        const isSame = (change.uid ?? currentUid) === currentUid && (change.gid ?? currentGid) === currentGid;
+        if (state.keepsIds) changeOwner(descriptor, change.uid, change.gid);
+        else if (!isSame) throw new PeerfsError('EPERM', 'the share does not pass owners');
+      }
+      if (change.mode !== undefined) {
+        if (type === S_IFLNK) throw new PeerfsError('EOPNOTSUPP', 'links have no permissions');
+        // Set-id bits that are hidden from the peer stay on directories, where they mean inheritance of the group.
+        const hidden = state.keepsIds || type !== S_IFDIR ? 0 : mode & 0o6000;
+        changeMode(descriptor, permitted(state, change.mode) | hidden);
+      }
+      if (change.size !== undefined) {
+        if (open !== undefined && (open.flags & OPEN.write) === 0) throw new PeerfsError('EINVAL', 'not open for writing');
+        resize(descriptor, type, open !== undefined, change.size);
+      }
+      if (change.atime !== undefined || change.mtime !== undefined) {
+        changeTimes(descriptor, change.atime, change.mtime);
+      }
+      return attributesOfDescriptor(state, descriptor);
+    }),
+  );
+}
+
+function resize(descriptor: number, type: number, isOpen: boolean, size: number): void {
+  if (type === S_IFDIR) throw new PeerfsError('EISDIR');
+  if (type === S_IFLNK) throw new PeerfsError('ELOOP');
+  if (type !== S_IFREG) throw new PeerfsError('EINVAL');
+  if (isOpen) {
+    setSize(descriptor, size);
+    return;
+  }
+  const writable = reopen(descriptor, O.WRONLY | O.NONBLOCK | O.NOCTTY);
+  try {
+    setSize(writable, size);
+  } finally {
+    closeDescriptor(writable);
+  }
+}
+
+export function readlink(state: LocalState, path: ByteString): Uint8Array {
+  if (path === '') throw new PeerfsError('EINVAL', 'not a link');
+  return state.root.inParent(path, 'EEXIST', readLink);
+}
+
+/** Creates a name and returns its attributes; owner and permissions are right before the peer hears of it. */
+function create(
+  state: LocalState,
+  path: ByteString,
+  owner: Owner,
+  permissions: number | undefined,
+  make: (directory: number, name: ByteString) => void,
+): Attributes {
+  return changing(state, [path], () =>
+    state.root.inParent(path, 'EEXIST', (directory, name) => {
+      const exactly = createsExactly();
+      const asRoot = createOwned(state, owner, () => make(directory, name));
+      const descriptor = openAt(directory, name, O.PATH | O.NOFOLLOW);
+      try {
+        settleOwner(descriptor, owner, asRoot);
+        if (permissions !== undefined && (!exactly || asRoot)) changeMode(descriptor, permissions);
+        return attributesOfDescriptor(state, descriptor);
+      } finally {
+        closeDescriptor(descriptor);
+      }
+    }),
+  );
+}
+
+/**
+ * Runs `make` under the owner's ids where ids pass. Supplementary groups and capabilities are then missing; where
+ * they would be needed (the mounting kernel has judged already) it is made by root.
+ * @returns whether it was made by root and has to be given away.
+ */
+export function createOwned(state: LocalState, owner: Owner, make: () => void): boolean {
+  if (!state.keepsIds) {
+    make();
+    return false;
+  }
+  try {
+    asOwner(owner.uid, owner.gid, make);
+    return false;
+  } catch (error) {
+    if (!(error instanceof PeerfsError) || (error.code !== 'EACCES' && error.code !== 'EPERM')) throw error;
+    make();
+    return true;
+  }
+}
+
+export function settleOwner(descriptor: number, owner: Owner, asRoot: boolean): void {
+  if (asRoot) changeOwner(descriptor, owner.uid, owner.gid);
+}
+
+export function mkdir(state: LocalState, path: ByteString, permissions: number, owner: Owner): Attributes {
+  const mode = permitted(state, permissions);
+  return create(state, path, owner, mode, (directory, name) => makeDirectory(directory, name, mode));
+}
+
+export function mknod(state: LocalState, path: ByteString, permissions: number, owner: Owner, fifo: boolean): Attributes {
+  const mode = permitted(state, permissions);
+  const type = fifo ? S_IFIFO : S_IFREG;
+  return create(state, path, owner, mode, (directory, name) => makeNode(directory, name, type | mode));
+}
+
+export function symlink(state: LocalState, path: ByteString, target: Uint8Array, owner: Owner): Attributes {
+  if (target.length > PATH_MAX_BYTES) throw new PeerfsError('ENAMETOOLONG');
+  if (target.includes(0)) throw new PeerfsError('EINVAL', 'NUL in the target of a link');
+  return create(state, path, owner, undefined, (directory, name) => makeSymlink(directory, name, fromBytes(target)));
+}
+
+export function link(state: LocalState, path: ByteString, handle: Handle, newPath: ByteString): Attributes {
+  return changing(state, [path, newPath], () =>
+    state.root.inParent(newPath, 'EEXIST', (directory, name) => {
+      if (handle !== 0) {
+        const { descriptor } = state.handles.file(handle);
+        makeLink(descriptor, directory, name);
+        return attributesOfDescriptor(state, descriptor);
+      }
+      if (path === '') throw new PeerfsError('EPERM', 'a directory');
+      state.root.inParent(path, 'EBUSY', (from, oldName) => makeLinkAt(from, oldName, directory, name));
+      return getattr(state, newPath, 0);
+    }),
+  );
+}
+
+export function unlink(state: LocalState, path: ByteString): void {
+  changing(state, [path], () =>
+    state.root.inParent(path, 'EISDIR', (directory, name) => removeName(directory, name, false)),
+  );
+}
+
+export function rmdir(state: LocalState, path: ByteString): void {
+  changing(state, [path], () =>
+    state.root.inParent(path, 'EBUSY', (directory, name) => removeName(directory, name, true)),
+  );
+}
+
+export function rename(state: LocalState, path: ByteString, newPath: ByteString, flags: number): void {
+  if ((flags & ~(RENAME.noReplace | RENAME.exchange)) !== 0) throw new PeerfsError('EINVAL');
+  // The protocol's two flags have the numbers of renameat2(2).
+  changing(state, [path, newPath], () =>
+    state.root.inParent(path, 'EBUSY', (from, oldName) =>
+      state.root.inParent(newPath, 'EBUSY', (to, newName) => renameName(from, oldName, to, newName, flags)),
+    ),
+  );
+}
