@@ -59,16 +59,21 @@ function openOrCreate(state: LocalState, path: ByteString, options: OpenOptions)
     } catch (error) {
       if ((flags & OPEN.create) === 0 || codeOf(error) !== 'ENOENT') throw error;
     }
-    if (!state.writable) {
-      // What exists is told before what is forbidden, as open(2) does.
-      state.root.at(path, () => undefined);
-      throw new PeerfsError('EEXIST');
-    }
+    if (!state.writable) throw new PeerfsError(exists(state, path) ? 'EEXIST' : 'EROFS');
     try {
       return { descriptor: createFile(state, path, options), created: true };
     } catch (error) {
       if ((flags & OPEN.exclusive) !== 0 || codeOf(error) !== 'EEXIST' || attempt >= CREATE_RETRIES) throw error;
     }
+  }
+}
+
+function exists(state: LocalState, path: ByteString): boolean {
+  try {
+    return state.root.at(path, () => true);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 
