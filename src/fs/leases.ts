@@ -19,7 +19,7 @@ import { RECALL } from '../wire/schema.ts';
 import type { TreeChange, WatchedTree } from './tree.ts';
 
 /** Tuning. */
-const LEASE_MS = 10_000;
+const LEASE_MS = 15_000;
 const DIRECTORIES_PER_HOLDER = 4096;
 /** A directory that could not be watched is not tried again for so long, milliseconds. */
 const WATCH_RETRY_MS = 2000;

@@ -1,16 +1,327 @@
 /**
- * RemoteTree: the Tree over one share of a peer, cached as far as the peer's leases go.
+ * RemoteTree: the Tree over one share of a peer, cached as far as the peer's leases go. This file has the operations
+ * on names and attributes; open files are in remote-files.ts, open directories in remote-directories.ts.
  */
-import type { ByteString } from '../bytestring.ts';
-import type { Tree } from './tree.ts';
+import { fromBytes, type ByteString } from '../bytestring.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
+import { ATTRIBUTE_FLAGS, RENAME, SETATTR, type Attributes, type RequestOf } from '../wire/schema.ts';
+import { RemoteDirectories } from './remote-directories.ts';
+import { RemoteFileOperations } from './remote-files.ts';
+import { RemoteShare, type RemoteShareOptions } from './remote-share.ts';
+import type * as tree from './tree.ts';
 
 /** Bits of RECALL: what of the path is no longer known. */
 export type InvalidateListener = (path: ByteString, what: number) => void;
 
-export interface RemoteTree extends Tree {
+export interface RemoteTree extends tree.Tree {
   readonly share: number;
   /** How long what is cached of the path holds without asking again, milliseconds; 0 if nothing is. */
   leaseOf(path: ByteString): number;
+  /** What is cached of the path, under a lease: null if it does not exist, undefined if nothing is known. */
+  known(path: ByteString): Attributes | null | undefined;
   /** Called when something cached was recalled, before the recall is answered. @returns a function that ends it. */
   onInvalidate(listener: InvalidateListener): () => void;
+  /** Settles when nothing is unwritten. */
+  drained(): Promise<void>;
+  /** A recall by the peer. */
+  recalled(path: ByteString, what: number, change: number): void;
+  /** The peer's node is another one now: handles and leases are gone. */
+  serverRestarted(): void;
+}
+
+export function createRemoteTree(options: RemoteShareOptions): RemoteTree {
+  return new Remote(options);
+}
+
+class Remote implements RemoteTree {
+  readonly share: number;
+  readonly #share: RemoteShare;
+  readonly #files: RemoteFileOperations;
+  readonly #directories: RemoteDirectories;
+  #lastHandle = 0;
+
+  constructor(options: RemoteShareOptions) {
+    this.share = options.share;
+    this.#share = new RemoteShare(options);
+    const nextHandle = () => (this.#lastHandle += 1);
+    this.#files = new RemoteFileOperations(this.#share, nextHandle);
+    this.#directories = new RemoteDirectories(this.#share, nextHandle);
+  }
+
+  leaseOf(path: ByteString): number {
+    return this.#share.cache.leftMs(path);
+  }
+
+  known(path: ByteString): Attributes | null | undefined {
+    const known = this.#share.cache.get(path);
+    return known === undefined || known === null ? known : this.#share.withUnwritten(known);
+  }
+
+  onInvalidate(listener: InvalidateListener): () => void {
+    return this.#share.onInvalidate(listener);
+  }
+
+  drained(): Promise<void> {
+    return this.#files.drainAll();
+  }
+
+  recalled(path: ByteString, what: number, change: number): void {
+    this.#share.recalled(path, what, change);
+  }
+
+  serverRestarted(): void {
+    this.#share.cache.clear();
+    this.#files.serverRestarted();
+    this.#directories.serverRestarted();
+  }
+
+  async statfs(path: ByteString): Promise<tree.FileSystemStatus> {
+    const { reply } = await this.#share.call('statfs', { share: this.share, path });
+    return reply;
+  }
+
+  getattr(path: ByteString, handle: tree.Handle): Promise<Attributes> {
+    if (handle !== 0 && this.#files.has(handle)) return this.#files.getattr(this.#files.get(handle), path);
+    const known = this.#share.cache.get(path);
+    if (known === null) return Promise.reject(new PeerfsError('ENOENT'));
+    if (known !== undefined && this.#share.files.find(known)?.writes.isDirty !== true) return Promise.resolve(known);
+    return this.#getattr(path);
+  }
+
+  async setattr(path: ByteString, handle: tree.Handle, change: tree.AttributeChange): Promise<Attributes> {
+    const open = handle === 0 ? undefined : await this.#files.beforeChange(handle);
+    if (open === undefined) await this.#share.settled(path, false);
+    const file = open?.file;
+    if (file !== undefined && change.size !== undefined) this.#share.changedContents(file);
+    const sentAt = this.#share.order.now;
+    const request = { share: this.share, path, ...setattrFields(change) };
+    const { reply } =
+      open === undefined
+        ? await this.#share.mutate('setattr', { ...request, handle: 0 })
+        : await this.#files.through(open, true, (number) =>
+            this.#share.call('setattr', { ...request, handle: number }),
+          );
+    const changed = this.#share.files.find(reply.attributes);
+    const isCurrent = this.#share.order.isCurrent(path, sentAt, reply.change);
+    if (change.size !== undefined && changed !== undefined) {
+      this.#share.changedContents(changed);
+      changed.size = reply.attributes.size;
+    }
+    this.#share.changedFile(path);
+    if (isCurrent && open === undefined) this.#share.learn(path, this.#share.order.now, reply);
+    else if (isCurrent && open?.isLeased === true && open.path === path && open.epoch === this.#share.lease.epoch) {
+      this.#share.learn(path, this.#share.order.now, reply);
+    }
+    return reply.attributes;
+  }
+
+  async readlink(path: ByteString): Promise<Uint8Array> {
+    const { reply } = await this.#share.call('readlink', { share: this.share, path });
+    return reply.target;
+  }
+
+  async mkdir(path: ByteString, permissions: number, owner: tree.Owner): Promise<Attributes> {
+    const sentAt = this.#share.order.now;
+    const { reply } = await this.#share.mutate('mkdir', { share: this.share, path, permissions, ...owner });
+    const isCurrent = this.#share.order.isListingCurrent(path, sentAt, reply.change);
+    this.#share.made(path, sentAt, reply);
+    if (reply.leaseMs > 0 && isCurrent) this.#share.cache.putEmpty(path);
+    return reply.attributes;
+  }
+
+  async mknod(path: ByteString, permissions: number, owner: tree.Owner, fifo: boolean): Promise<Attributes> {
+    const sentAt = this.#share.order.now;
+    const { reply } = await this.#share.mutate('mknod', { share: this.share, path, permissions, ...owner, fifo });
+    this.#share.made(path, sentAt, reply);
+    return reply.attributes;
+  }
+
+  async symlink(path: ByteString, target: Uint8Array, owner: tree.Owner): Promise<Attributes> {
+    const sentAt = this.#share.order.now;
+    const { reply } = await this.#share.mutate('symlink', { share: this.share, path, target, ...owner });
+    this.#share.made(path, sentAt, reply);
+    return reply.attributes;
+  }
+
+  async link(path: ByteString, handle: tree.Handle, newPath: ByteString): Promise<Attributes> {
+    const sentAt = this.#share.order.now;
+    const request = { share: this.share, path, newPath };
+    const { reply } =
+      handle === 0
+        ? await this.#share.mutate('link', { ...request, handle: 0 })
+        : await this.#files.through(this.#files.get(handle), false, (number) =>
+            this.#share.call('link', { ...request, handle: number }),
+          );
+    this.#share.made(newPath, sentAt, reply);
+    this.#share.changedFile(path);
+    return reply.attributes;
+  }
+
+  async unlink(path: ByteString): Promise<void> {
+    const sentAt = this.#share.order.now;
+    const { reply } = await this.#removing(() => this.#share.call('unlink', { share: this.share, path }));
+    this.#share.removed(path, sentAt, reply.change);
+    this.#files.removed(path);
+  }
+
+  async rmdir(path: ByteString): Promise<void> {
+    const sentAt = this.#share.order.now;
+    const { reply } = await this.#removing(() => this.#share.call('rmdir', { share: this.share, path }));
+    this.#share.cache.forgetBelow(path);
+    this.#share.removed(path, sentAt, reply.change);
+  }
+
+  async rename(path: ByteString, newPath: ByteString, flags: number): Promise<void> {
+    const sentAt = this.#share.order.now;
+    const { reply } = await this.#share.mutate('rename', { share: this.share, path, newPath, flags });
+    const isExchange = (flags & RENAME.exchange) !== 0;
+    this.#share.renamed(path, newPath, isExchange, sentAt, reply.change);
+    this.#files.renamed(path, newPath, isExchange);
+  }
+
+  open(path: ByteString, options: tree.OpenOptions): Promise<tree.OpenedFile> {
+    return this.#files.open(path, options);
+  }
+
+  read(handle: tree.Handle, offset: number, length: number): Promise<Uint8Array> {
+    return this.#files.read(handle, offset, length);
+  }
+
+  write(handle: tree.Handle, offset: number, bytes: Uint8Array): Promise<tree.WriteResult> {
+    return this.#files.write(handle, offset, bytes);
+  }
+
+  fsync(handle: tree.Handle, dataOnly: boolean): Promise<void> {
+    return this.#directories.has(handle)
+      ? this.#directories.fsync(handle, dataOnly)
+      : this.#files.fsync(handle, dataOnly);
+  }
+
+  flush(handle: tree.Handle, lockOwner: bigint): Promise<void> {
+    return this.#files.flush(handle, lockOwner);
+  }
+
+  release(handle: tree.Handle): Promise<void> {
+    return this.#directories.has(handle) ? this.#directories.release(handle) : this.#files.release(handle);
+  }
+
+  fallocate(handle: tree.Handle, mode: number, offset: number, length: number): Promise<void> {
+    return this.#files.fallocate(handle, mode, offset, length);
+  }
+
+  seek(handle: tree.Handle, offset: number, whence: number): Promise<number> {
+    return this.#files.seek(handle, offset, whence);
+  }
+
+  copyRange(
+    source: tree.Handle,
+    sourceOffset: number,
+    target: tree.Handle,
+    targetOffset: number,
+    length: number,
+  ): Promise<number> {
+    return this.#files.copyRange(source, sourceOffset, target, targetOffset, length);
+  }
+
+  openDirectory(path: ByteString): Promise<tree.Handle> {
+    return this.#directories.open(path);
+  }
+
+  readDirectory(handle: tree.Handle, cursor: bigint, maxEntries: number): Promise<tree.Listing> {
+    return this.#directories.read(handle, cursor, maxEntries);
+  }
+
+  async getxattr(path: ByteString, name: ByteString): Promise<Uint8Array> {
+    if (this.#hasNoXattrs(path)) throw new PeerfsError('ENODATA');
+    const { reply } = await this.#share.call('getxattr', { share: this.share, path, name });
+    return reply.value;
+  }
+
+  async setxattr(path: ByteString, name: ByteString, value: Uint8Array, flags: number): Promise<void> {
+    await this.#share.mutate('setxattr', { share: this.share, path, name, value, flags });
+    this.#share.changedFile(path);
+  }
+
+  async listxattr(path: ByteString): Promise<readonly ByteString[]> {
+    if (this.#hasNoXattrs(path)) return [];
+    const { reply } = await this.#share.call('listxattr', { share: this.share, path });
+    return fromBytes(reply.names)
+      .split('\0')
+      .filter((name) => name !== '') as ByteString[];
+  }
+
+  async removexattr(path: ByteString, name: ByteString): Promise<void> {
+    await this.#share.mutate('removexattr', { share: this.share, path, name });
+    this.#share.changedFile(path);
+  }
+
+  lock(handle: tree.Handle, request: tree.LockRequest, waiting?: AbortSignal): Promise<void> {
+    return this.#files.lock(handle, request, waiting);
+  }
+
+  testLock(handle: tree.Handle, range: tree.LockRange): Promise<tree.LockRange | undefined> {
+    return this.#files.testLock(handle, range);
+  }
+
+  async #getattr(path: ByteString): Promise<Attributes> {
+    const share = this.#share;
+    await share.settled(path, true);
+    const sentAt = share.order.now;
+    try {
+      const { reply } = await share.call('getattr', { share: this.share, path, handle: 0 });
+      share.learn(path, sentAt, reply);
+      return share.withUnwritten(reply.attributes);
+    } catch (error) {
+      const parent = path.slice(0, Math.max(0, path.lastIndexOf('/'))) as ByteString;
+      const isKnownMissing = codeOf(error) === 'ENOENT' && share.cache.isLeased(parent);
+      if (isKnownMissing && share.order.isCurrent(path, sentAt, undefined)) share.cache.put(path, null);
+      throw error;
+    }
+  }
+
+  #hasNoXattrs(path: ByteString): boolean {
+    const known = this.#share.cache.get(path);
+    return known !== null && known !== undefined && (known.flags & ATTRIBUTE_FLAGS.hasXattrs) === 0;
+  }
+
+  /** Removing twice is as good as once: if the peer restarted meanwhile it is done again. */
+  async #removing<T>(remove: () => Promise<T>): Promise<T> {
+    try {
+      return await remove();
+    } catch (error) {
+      if (codeOf(error) !== 'OUTCOME_UNKNOWN') throw error;
+    }
+    try {
+      return await remove();
+    } catch (error) {
+      // Whether it was us or somebody else, it is gone; but the caller must not be told a lie.
+      throw codeOf(error) === 'ENOENT' ? new PeerfsError('EIO', 'outcome unknown', { cause: error }) : error;
+    }
+  }
+}
+
+type SetattrFields = Omit<RequestOf<'setattr'>, 'share' | 'path' | 'handle'>;
+
+function setattrFields(change: tree.AttributeChange): SetattrFields {
+  const { mode, uid, gid, size, atime, mtime } = change;
+  let valid = 0;
+  if (mode !== undefined) valid |= SETATTR.mode;
+  if (uid !== undefined) valid |= SETATTR.uid;
+  if (gid !== undefined) valid |= SETATTR.gid;
+  if (size !== undefined) valid |= SETATTR.size;
+  if (atime !== undefined) valid |= atime === 'now' ? SETATTR.atimeNow : SETATTR.atime;
+  if (mtime !== undefined) valid |= mtime === 'now' ? SETATTR.mtimeNow : SETATTR.mtime;
+  const timeOf = (time: tree.FileTime | 'now' | undefined) =>
+    time === undefined || time === 'now' ? { sec: 0, nsec: 0 } : time;
+  return {
+    valid,
+    mode: mode ?? 0,
+    uid: uid ?? 0,
+    gid: gid ?? 0,
+    size: size ?? 0,
+    atimeSec: timeOf(atime).sec,
+    atimeNsec: timeOf(atime).nsec,
+    mtimeSec: timeOf(mtime).sec,
+    mtimeNsec: timeOf(mtime).nsec,
+  };
 }

@@ -1,0 +1,165 @@
+/**
+ * What is known of the directories of one share: attributes by name, names that do not exist, whole listings.
+ * Nothing is believed longer than its lease (remote-lease.ts). Bounded; the directories used longest ago go first.
+ */
+import { nameOf, parentOf, ROOT, type ByteString } from '../bytestring.ts';
+import { RECALL, type Attributes, type DirectoryEntry } from '../wire/schema.ts';
+import type { PeerLease } from './remote-lease.ts';
+
+/** Tuning: names remembered of one share. */
+const MAX_ENTRIES = 200_000;
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+
+interface KnownDirectory {
+  /** null: there is no such name. */
+  readonly entries: Map<ByteString, Attributes | null>;
+  /** `entries` holds every name there is. */
+  complete: boolean;
+  /** Lease epoch in which all of it was learned. */
+  epoch: number;
+}
+
+/** A file with other names may be changed where no lease of ours reaches. */
+export const isCacheable = ({ mode, nlink }: Attributes): boolean => nlink <= 1 || (mode & S_IFMT) === S_IFDIR;
+
+export class DirectoryCache {
+  readonly #lease: PeerLease;
+  readonly #directories = new Map<ByteString, KnownDirectory>();
+  #size = 0;
+
+  constructor(lease: PeerLease) {
+    this.#lease = lease;
+  }
+
+  /** @returns null if it is known not to exist, undefined if nothing is known. */
+  get(path: ByteString): Attributes | null | undefined {
+    const known = this.#valid(parentOf(path));
+    if (known === undefined) return undefined;
+    const attributes = known.entries.get(nameOf(path));
+    if (attributes === undefined && known.complete && path !== ROOT) return null;
+    return attributes;
+  }
+
+  /** Milliseconds for which get() may be believed, 0 if it knows nothing. */
+  leftMs(path: ByteString): number {
+    return this.get(path) === undefined ? 0 : this.#lease.leftMs(this.#lease.epoch);
+  }
+
+  /** Whether the directory's names are under a lease, so that absence may be remembered. */
+  isLeased(directory: ByteString): boolean {
+    return this.#valid(directory) !== undefined;
+  }
+
+  /** Remembers what a reply under a lease said. null: no such name (only where isLeased). */
+  put(path: ByteString, attributes: Attributes | null): void {
+    const known = this.#known(parentOf(path));
+    if (attributes !== null && !isCacheable(attributes)) {
+      this.forget(path);
+      return;
+    }
+    const name = nameOf(path);
+    if (!known.entries.has(name)) this.#size += 1;
+    known.entries.set(name, attributes);
+    if (this.#size > MAX_ENTRIES) this.#evict();
+  }
+
+  /** A whole listing that was read under a lease. */
+  putListing(directory: ByteString, entries: readonly DirectoryEntry[]): void {
+    const own = directory === ROOT ? this.get(ROOT) : undefined;
+    this.forgetDirectory(directory);
+    const known = this.#known(directory);
+    known.complete = true;
+    if (own !== undefined) known.entries.set(ROOT, own);
+    for (const { name, attributes } of entries) {
+      if (isCacheable(attributes)) known.entries.set(name, attributes);
+      else known.complete = false;
+    }
+    this.#size += known.entries.size;
+    if (this.#size > MAX_ENTRIES) this.#evict();
+  }
+
+  /** A directory that was just made, under a lease. */
+  putEmpty(directory: ByteString): void {
+    this.forgetDirectory(directory);
+    this.#known(directory).complete = true;
+  }
+
+  /** All names of the directory, if they are known. */
+  listing(directory: ByteString): readonly [ByteString, Attributes][] | undefined {
+    const known = this.#valid(directory);
+    if (known?.complete !== true) return undefined;
+    const found: [ByteString, Attributes][] = [];
+    for (const [name, attributes] of known.entries) {
+      if (attributes !== null && name !== ROOT) found.push([name, attributes]);
+    }
+    return found;
+  }
+
+  /** The name is known to be gone, by our own doing. */
+  removed(path: ByteString): void {
+    const known = this.#valid(parentOf(path));
+    if (known === undefined) return;
+    if (known.complete) {
+      if (known.entries.delete(nameOf(path))) this.#size -= 1;
+    } else this.put(path, null);
+  }
+
+  /** Nothing is known of the path itself any more. */
+  forget(path: ByteString): void {
+    const known = this.#directories.get(parentOf(path));
+    if (known === undefined) return;
+    if (known.entries.delete(nameOf(path))) this.#size -= 1;
+    if (path !== ROOT) known.complete = false;
+  }
+
+  forgetDirectory(directory: ByteString): void {
+    const known = this.#directories.get(directory);
+    if (known === undefined) return;
+    this.#size -= known.entries.size;
+    this.#directories.delete(directory);
+  }
+
+  /** As a recall says: bits of RECALL. */
+  recalled(path: ByteString, what: number): void {
+    if (what & (RECALL.attributes | RECALL.contents)) this.forget(path);
+    if (what & RECALL.entries) this.forgetDirectory(path);
+    if (what & RECALL.subtree) this.forgetBelow(path);
+  }
+
+  forgetBelow(path: ByteString): void {
+    for (const directory of [...this.#directories.keys()]) {
+      if (path === ROOT || directory === path || directory.startsWith(`${path}/`)) this.forgetDirectory(directory);
+    }
+  }
+
+  clear(): void {
+    this.#directories.clear();
+    this.#size = 0;
+  }
+
+  #valid(directory: ByteString): KnownDirectory | undefined {
+    const known = this.#directories.get(directory);
+    if (known === undefined) return undefined;
+    if (this.#lease.leftMs(known.epoch) > 0) return known;
+    this.forgetDirectory(directory);
+    return undefined;
+  }
+
+  #known(directory: ByteString): KnownDirectory {
+    const known = this.#valid(directory);
+    if (known !== undefined) return known;
+    this.forgetDirectory(directory);
+    const fresh: KnownDirectory = { entries: new Map(), complete: false, epoch: this.#lease.epoch };
+    this.#directories.set(directory, fresh);
+    return fresh;
+  }
+
+  #evict(): void {
+    for (const directory of this.#directories.keys()) {
+      if (this.#size <= MAX_ENTRIES) return;
+      this.forgetDirectory(directory);
+    }
+  }
+}

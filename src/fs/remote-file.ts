@@ -1,0 +1,98 @@
+/**
+ * Open files of a RemoteTree: what handles of one file share (unwritten data, size), and what each has (server handle,
+ * read-ahead, errors).
+ */
+import type { ByteString } from '../bytestring.ts';
+import { OPEN, type Attributes } from '../wire/schema.ts';
+import type { ReadAhead } from './remote-read-ahead.ts';
+import type { WriteBuffer } from './remote-write-buffer.ts';
+
+/** What makes two names the same file within a share. */
+export interface FileIdentity {
+  readonly inode: bigint;
+  readonly device: bigint;
+  readonly birthSec: number;
+  readonly birthNsec: number;
+}
+
+export function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
+  return a.inode === b.inode && a.device === b.device && a.birthSec === b.birthSec && a.birthNsec === b.birthNsec;
+}
+
+/** One file that is open. */
+export interface RemoteFile {
+  readonly identity: FileIdentity;
+  readonly handles: Set<RemoteHandle>;
+  readonly writes: WriteBuffer<RemoteHandle>;
+  /** Bytes, as last heard. */
+  size: number;
+}
+
+/** One open(2). */
+export interface RemoteHandle {
+  readonly file: RemoteFile;
+  readonly flags: number;
+  readonly readAhead: ReadAhead;
+  /** Where it was opened; follows our own renames. */
+  path: ByteString;
+  /** The server's number. */
+  number: number;
+  /** The server has forgotten `number`: it restarted, or we were gone for too long. */
+  isLost: boolean;
+  reopening: Promise<void> | undefined;
+  /** Locks were taken through it that are gone: all input and output fails. */
+  isBroken: boolean;
+  hasLocks: boolean;
+  hasWritten: boolean;
+  /** Under the lease epoch `epoch`: its contents are promised to be recalled, and it still stands at `path`. */
+  isLeased: boolean;
+  readonly epoch: number;
+}
+
+/** Flags for opening a file again that is open already. */
+export const reopenFlags = (flags: number): number => flags & ~(OPEN.create | OPEN.exclusive | OPEN.truncate);
+
+/** Open files by identity. */
+export class RemoteFiles {
+  readonly #byInode = new Map<bigint, RemoteFile[]>();
+
+  find(attributes: Attributes): RemoteFile | undefined {
+    if (this.#byInode.size === 0) return undefined;
+    return this.#byInode.get(attributes.inode)?.find(({ identity }) => isSameFile(identity, attributes));
+  }
+
+  add(file: RemoteFile): void {
+    const { inode } = file.identity;
+    const there = this.#byInode.get(inode);
+    if (there === undefined) this.#byInode.set(inode, [file]);
+    else there.push(file);
+  }
+
+  remove(file: RemoteFile): void {
+    const { inode } = file.identity;
+    const rest = (this.#byInode.get(inode) ?? []).filter((other) => other !== file);
+    if (rest.length === 0) this.#byInode.delete(inode);
+    else this.#byInode.set(inode, rest);
+  }
+
+  *all(): Iterable<RemoteFile> {
+    for (const files of this.#byInode.values()) yield* files;
+  }
+
+  isAnyDirty(): boolean {
+    for (const file of this.all()) if (file.writes.isDirty) return true;
+    return false;
+  }
+
+  /** Open files by the path of a handle. */
+  *at(path: ByteString): Iterable<RemoteFile> {
+    for (const file of this.all()) {
+      for (const handle of file.handles) {
+        if (handle.path === path) {
+          yield file;
+          break;
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * How long what a peer promised may be trusted, as the holder of the leases sees it. Owns time and order, not contents
+ * (remote-cache.ts).
+ *
+ * Time: all leases of a peer live until leaseMs after the sending of the last call that it answered (it counts from
+ * when it heard the call, which is later). Once that has passed they are gone for good, though later calls are
+ * answered: the peer may have let others change things meanwhile.
+ *
+ * Order: a reply may be overtaken by a recall. It carries the share's change number from before it was read; a recall
+ * with a higher number that was seen is newer. Changes of our own are ordered by counting calls.
+ */
+import type { ByteString } from '../bytestring.ts';
+import { parentOf } from '../bytestring.ts';
+import type { Clock } from '../clock.ts';
+import { RECALL } from '../wire/schema.ts';
+
+/** Tuning. */
+/** Taken off a lease: clocks of two machines do not run equally fast. */
+const MARGIN_MS = 500;
+/** With less than this part of a lease left, using it asks for renewal. */
+const RENEW_PART = 0.5;
+const REMEMBERED_CHANGES = 128;
+
+/** The leases of one peer, in time. */
+export class PeerLease {
+  /** What was learned under a lower number is not to be trusted. */
+  epoch = 1;
+  readonly #clock: Clock;
+  readonly #renew: () => Promise<number>;
+  #leaseMs = 0;
+  #sentAt = Number.NEGATIVE_INFINITY;
+  #renewing = false;
+
+  /** @param renew asks the peer; settles with its leaseMs. */
+  constructor(clock: Clock, renew: () => Promise<number>) {
+    this.#clock = clock;
+    this.#renew = renew;
+  }
+
+  /** A call sent at `sentAt` was answered. */
+  heard(sentAt: number): void {
+    if (this.#leaseMs > 0 && this.#clock.now() >= this.#endsAt()) this.epoch += 1;
+    if (sentAt > this.#sentAt) this.#sentAt = sentAt;
+  }
+
+  /** The peer's leases are this long. */
+  learn(leaseMs: number): void {
+    if (leaseMs > 0) this.#leaseMs = leaseMs;
+  }
+
+  /** Milliseconds for which what was learned in `epoch` under a lease is good. */
+  leftMs(epoch: number): number {
+    if (epoch !== this.epoch) return 0;
+    const left = this.#endsAt() - this.#clock.now();
+    if (left <= 0) return 0;
+    if (left < this.#leaseMs * RENEW_PART) this.#renewSoon();
+    return left;
+  }
+
+  /** The peer restarted, or is gone. */
+  end(): void {
+    this.epoch += 1;
+  }
+
+  #endsAt(): number {
+    return this.#sentAt + this.#leaseMs - MARGIN_MS;
+  }
+
+  #renewSoon(): void {
+    if (this.#renewing) return;
+    this.#renewing = true;
+    this.#renew().then(
+      (leaseMs) => {
+        this.#renewing = false;
+        this.learn(leaseMs);
+      },
+      () => (this.#renewing = false),
+    );
+  }
+}
+
+interface SeenChange {
+  readonly path: ByteString;
+  readonly what: number;
+  /** The server's number; undefined for a change of our own. */
+  readonly change: number | undefined;
+  readonly sequence: number;
+}
+
+/** What has changed lately in one share, to judge replies that were under way meanwhile. */
+export class ChangeOrder {
+  #sequence = 0;
+  #seen: SeenChange[] = [];
+  /** Changes up to here were forgotten. */
+  #forgotten = 0;
+
+  /** To be asked when a call is sent. */
+  get now(): number {
+    return this.#sequence;
+  }
+
+  saw(path: ByteString, what: number, change: number | undefined): void {
+    this.#sequence += 1;
+    this.#seen.push({ path, what, change, sequence: this.#sequence });
+    if (this.#seen.length > REMEMBERED_CHANGES) this.#forgotten = this.#seen.shift()?.sequence ?? this.#forgotten;
+  }
+
+  /**
+   * Whether what a reply says of `path` still held when all changes seen so far were made.
+   * @param sentAt `now` from when the call was sent.
+   * @param change number in the reply; undefined for a failure, which carries none.
+   */
+  isCurrent(path: ByteString, sentAt: number, change: number | undefined): boolean {
+    return this.#holds(sentAt, change, (seen) => touches(seen, path));
+  }
+
+  /** The same of all names in a directory and their attributes. */
+  isListingCurrent(directory: ByteString, sentAt: number, change: number): boolean {
+    return this.#holds(sentAt, change, (seen) => touches(seen, directory) || parentOf(seen.path) === directory);
+  }
+
+  #holds(sentAt: number, change: number | undefined, concerns: (seen: SeenChange) => boolean): boolean {
+    if (sentAt === this.#sequence) return true;
+    if (sentAt < this.#forgotten) return false;
+    for (let index = this.#seen.length - 1; index >= 0; index--) {
+      const seen = this.#seen[index];
+      if (seen === undefined || seen.sequence <= sentAt) break;
+      if (seen.change !== undefined && change !== undefined && seen.change <= change) continue;
+      if (concerns(seen)) return false;
+    }
+    return true;
+  }
+}
+
+function touches({ path: changed, what }: SeenChange, path: ByteString): boolean {
+  if (changed === path) return true;
+  if ((what & RECALL.entries) !== 0 && parentOf(path) === changed) return true;
+  return (what & RECALL.subtree) !== 0 && (changed === '' || path.startsWith(`${changed}/`));
+}

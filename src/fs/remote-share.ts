@@ -1,0 +1,173 @@
+/**
+ * What all operations on one share of a peer have in common: calls that count for its lease, the cache, the order of
+ * changes, the open files. remote-tree.ts, remote-files.ts and remote-directories.ts are built on it.
+ */
+import { parentOf, type ByteString } from '../bytestring.ts';
+import type { Clock } from '../clock.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { CallOptions, CallResult, Channel } from '../net/channel.ts';
+import { RECALL, type Attributes, type CallName, type RequestOf } from '../wire/schema.ts';
+import { DirectoryCache } from './remote-cache.ts';
+import { RemoteFiles, type RemoteFile } from './remote-file.ts';
+import { ChangeOrder, type PeerLease } from './remote-lease.ts';
+import type { InvalidateListener } from './remote-tree.ts';
+
+/** Tuning: with more than this unwritten, a look at a file by name does not wait for the writes, bytes. */
+const WAIT_FOR_WRITES = 1024 * 1024;
+
+export interface RemoteShareOptions {
+  readonly channel: Channel;
+  readonly share: number;
+  /** The peer's; all its shares have one. */
+  readonly lease: PeerLease;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What a reply says of a file. */
+export interface LearnedAttributes {
+  readonly attributes: Attributes;
+  readonly change: number;
+  readonly leaseMs: number;
+}
+
+export class RemoteShare {
+  readonly share: number;
+  readonly channel: Channel;
+  readonly lease: PeerLease;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly cache: DirectoryCache;
+  readonly order = new ChangeOrder();
+  readonly files = new RemoteFiles();
+  readonly #listeners = new Set<InvalidateListener>();
+
+  constructor({ channel, share, lease, clock, log }: RemoteShareOptions) {
+    this.channel = channel;
+    this.share = share;
+    this.lease = lease;
+    this.clock = clock;
+    this.log = log;
+    this.cache = new DirectoryCache(lease);
+  }
+
+  call<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions<M>): Promise<CallResult<M>> {
+    const sentAt = this.clock.now();
+    return this.channel.call(name, request, options).then((result) => {
+      this.lease.heard(sentAt);
+      return result;
+    });
+  }
+
+  /** A call that changes names: nobody can say what became of it if the peer restarted meanwhile. */
+  async mutate<M extends CallName>(name: M, request: RequestOf<M>): Promise<CallResult<M>> {
+    try {
+      return await this.call(name, request);
+    } catch (error) {
+      if (codeOf(error) !== 'OUTCOME_UNKNOWN') throw error;
+      this.log.warn('outcome unknown', { call: name, peer: this.channel.peerId });
+      throw new PeerfsError('EIO', 'the peer was restarted while it had the call', { cause: error });
+    }
+  }
+
+  /** Remembers attributes if they are still true; `sentAt` is order.now from when the call was sent. */
+  learn(path: ByteString, sentAt: number, { attributes, change, leaseMs }: LearnedAttributes): void {
+    this.lease.learn(leaseMs);
+    const file = this.files.find(attributes);
+    if (leaseMs === 0 || file?.writes.isDirty === true) {
+      this.cache.forget(path);
+    } else if (this.order.isCurrent(path, sentAt, change)) {
+      if (file !== undefined) file.size = attributes.size;
+      this.cache.put(path, attributes);
+    }
+  }
+
+  /** A name was made by us. */
+  made(path: ByteString, sentAt: number, reply: LearnedAttributes): void {
+    const isCurrent = this.order.isCurrent(path, sentAt, reply.change);
+    this.changedName(path);
+    this.lease.learn(reply.leaseMs);
+    if (isCurrent && reply.leaseMs > 0) this.cache.put(path, reply.attributes);
+    else this.cache.forget(path);
+  }
+
+  /** A name was removed by us. */
+  removed(path: ByteString, sentAt: number, change: number): void {
+    const isCurrent = this.order.isCurrent(path, sentAt, change);
+    this.changedName(path);
+    if (isCurrent) this.cache.removed(path);
+    else this.cache.forget(path);
+  }
+
+  /** Two names were changed by us. */
+  renamed(from: ByteString, to: ByteString, isExchange: boolean, sentAt: number, change: number): void {
+    const isCurrent = this.order.isCurrent(from, sentAt, change);
+    for (const path of [from, to]) {
+      this.order.saw(path, RECALL.attributes | RECALL.subtree, undefined);
+      this.changedName(path);
+      this.cache.forgetBelow(path);
+      this.cache.forget(path);
+    }
+    if (isCurrent && !isExchange) this.cache.removed(from);
+  }
+
+  /** We changed what stands under a name, and with it the directory's own attributes. */
+  changedName(path: ByteString): void {
+    const directory = parentOf(path);
+    this.order.saw(path, RECALL.attributes, undefined);
+    this.order.saw(directory, RECALL.attributes, undefined);
+    this.cache.forget(directory);
+  }
+
+  /** We changed the file at `path`; its attributes are not known now. */
+  changedFile(path: ByteString): void {
+    this.order.saw(path, RECALL.attributes, undefined);
+    this.cache.forget(path);
+  }
+
+  /** We change the contents of a file: nothing read before counts. */
+  changedContents(file: RemoteFile): void {
+    for (const handle of file.handles) {
+      handle.readAhead.drop();
+      this.changedFile(handle.path);
+    }
+  }
+
+  /** Waits until nothing of the files open at `path` is unwritten, unless that is much and `isUrgent`. */
+  async settled(path: ByteString, isUrgent: boolean): Promise<void> {
+    for (const file of this.files.at(path)) {
+      if (file.writes.isDirty && !(isUrgent && file.writes.bufferedBytes > WAIT_FOR_WRITES)) {
+        await file.writes.drained();
+      }
+    }
+  }
+
+  /** The attributes as they will be when what is on its way has arrived. */
+  withUnwritten(attributes: Attributes): Attributes {
+    const file = this.files.find(attributes);
+    if (file?.writes.isDirty !== true) return attributes;
+    const size = Math.max(attributes.size, file.writes.dirtyEnd);
+    return size === attributes.size ? attributes : { ...attributes, size };
+  }
+
+  recalled(path: ByteString, what: number, change: number): void {
+    this.order.saw(path, what, change);
+    this.cache.recalled(path, what);
+    for (const file of this.files.all()) {
+      for (const handle of file.handles) {
+        const isBelow = path === '' || handle.path === path || handle.path.startsWith(`${path}/`);
+        if (!isBelow) continue;
+        if ((what & RECALL.contents) !== 0 && (handle.path === path || what & RECALL.subtree)) handle.readAhead.drop();
+        const wasNamed = (what & RECALL.entries) !== 0 && parentOf(handle.path) === path;
+        if (wasNamed || what & RECALL.subtree) handle.isLeased = false;
+      }
+    }
+    for (const listener of this.#listeners) listener(path, what);
+  }
+
+  onInvalidate(listener: InvalidateListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}

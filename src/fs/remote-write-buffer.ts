@@ -1,0 +1,153 @@
+/**
+ * Writes of one file on their way to the server: adjacent ones are merged into pieces, many pieces are in flight, and
+ * two that overlap never are at the same time. Owns order, merging and back-pressure; an error is kept until the
+ * handle that wrote is asked for it (write, fsync, flush).
+ *
+ * What a write leaves here is lost if this node dies before it has reached the server, as it is with a local file if the
+ * machine dies before fsync(2).
+ */
+import { LIMITS } from '../wire/schema.ts';
+
+/** Tuning, bytes. */
+const PIECE = LIMITS.pieceBytes;
+/** Written and not yet at the server, of one file. */
+const MAX_BUFFERED = 8 * 1024 * 1024;
+
+interface Piece<H> {
+  readonly by: H;
+  readonly start: number;
+  end: number;
+  readonly bytes: Uint8Array;
+}
+
+/** @param H the handle that writes. */
+export class WriteBuffer<H> {
+  readonly #send: (by: H, offset: number, bytes: Uint8Array) => Promise<void>;
+  /** Being filled. */
+  #open: Piece<H> | undefined;
+  /** To be sent in this order. */
+  #queue: Piece<H>[] = [];
+  readonly #inFlight = new Set<Piece<H>>();
+  readonly #errors = new Map<H, unknown>();
+  #bufferedBytes = 0;
+  #whenRoom: (() => void)[] = [];
+  #whenDrained: (() => void)[] = [];
+
+  readonly #onClean: () => void;
+
+  /** @param onClean called each time the last byte has reached the server or failed. */
+  constructor(send: (by: H, offset: number, bytes: Uint8Array) => Promise<void>, onClean: () => void) {
+    this.#send = send;
+    this.#onClean = onClean;
+  }
+
+  get isDirty(): boolean {
+    return this.#bufferedBytes > 0;
+  }
+
+  get bufferedBytes(): number {
+    return this.#bufferedBytes;
+  }
+
+  /** Position behind the last byte that is not at the server yet; 0 if there is none. */
+  get dirtyEnd(): number {
+    let end = this.#open?.end ?? 0;
+    for (const piece of this.#queue) end = Math.max(end, piece.end);
+    for (const piece of this.#inFlight) end = Math.max(end, piece.end);
+    return end;
+  }
+
+  /**
+   * Copies `bytes`. @returns undefined when there was room, else settles when there is again.
+   * @throws the error of an earlier write of this handle.
+   */
+  write(by: H, offset: number, bytes: Uint8Array): Promise<void> | undefined {
+    this.throwError(by);
+    let position = 0;
+    while (position < bytes.length) {
+      let piece = this.#open;
+      if (piece === undefined || piece.by !== by || piece.end !== offset + position) {
+        this.#closePiece();
+        const start = offset + position;
+        // A small write gets a small buffer unless more is likely to follow.
+        const room = this.#inFlight.size === 0 ? Math.min(PIECE, bytes.length - position) : PIECE;
+        piece = { by, start, end: start, bytes: Buffer.allocUnsafeSlow(room) };
+        this.#open = piece;
+      }
+      const used = piece.end - piece.start;
+      const taken = Math.min(piece.bytes.length - used, bytes.length - position);
+      piece.bytes.set(bytes.subarray(position, position + taken), used);
+      piece.end += taken;
+      position += taken;
+      this.#bufferedBytes += taken;
+      if (piece.end - piece.start === piece.bytes.length) this.#closePiece();
+    }
+    if (this.#inFlight.size === 0) this.#closePiece();
+    this.#pump();
+    if (this.#bufferedBytes <= MAX_BUFFERED) return undefined;
+    return new Promise((resolve) => this.#whenRoom.push(resolve));
+  }
+
+  /** Settles when all that was written so far is at the server or has failed; never rejects. */
+  drained(): Promise<void> {
+    if (this.#bufferedBytes === 0) return Promise.resolve();
+    this.#closePiece();
+    this.#pump();
+    return new Promise((resolve) => this.#whenDrained.push(resolve));
+  }
+
+  /** @throws the error that a write of the handle met since it was last asked. */
+  throwError(by: H): void {
+    if (this.#errors.size === 0 || !this.#errors.has(by)) return;
+    const error = this.#errors.get(by);
+    this.#errors.delete(by);
+    throw error;
+  }
+
+  /** The handle is gone, its errors with it. */
+  forget(by: H): void {
+    this.#errors.delete(by);
+  }
+
+  #closePiece(): void {
+    if (this.#open === undefined) return;
+    this.#queue.push(this.#open);
+    this.#open = undefined;
+  }
+
+  #pump(): void {
+    for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) {
+      const { start, end, bytes, by } = head;
+      for (const other of this.#inFlight) if (other.start < end && start < other.end) return;
+      this.#queue.shift();
+      const piece = head;
+      this.#inFlight.add(piece);
+      this.#send(by, start, end - start === bytes.length ? bytes : bytes.subarray(0, end - start)).then(
+        () => this.#done(piece),
+        (error: unknown) => {
+          if (!this.#errors.has(by)) this.#errors.set(by, error);
+          this.#done(piece);
+        },
+      );
+    }
+  }
+
+  #done(piece: Piece<H>): void {
+    this.#inFlight.delete(piece);
+    this.#bufferedBytes -= piece.end - piece.start;
+    if (this.#inFlight.size === 0 && this.#queue.length === 0) this.#closePiece();
+    this.#pump();
+    if (this.#bufferedBytes <= MAX_BUFFERED && this.#whenRoom.length > 0) {
+      const waiting = this.#whenRoom;
+      this.#whenRoom = [];
+      for (const resolve of waiting) resolve();
+    }
+    if (this.#bufferedBytes > 0) return;
+    this.#onClean();
+    if (this.#whenDrained.length > 0) {
+      const waiting = this.#whenDrained;
+      this.#whenDrained = [];
+      for (const resolve of waiting) resolve();
+    }
+  }
+}
