@@ -4,11 +4,12 @@ import { SessionKeys } from '../../src/crypto/session-keys.ts';
 
 /** @param seed the same seed gives the same keys; random without one. */
 export function sessionKeyPair(seed?: string): [SessionKeys, SessionKeys] {
-  const bytes = (label: string): Buffer =>
-    seed === undefined ? randomBytes(32) : createHash('sha256').update(`${seed} ${label}`).digest();
+  const hash = (text: string): Buffer => createHash('sha256').update(text).digest();
+  const bytes = (label: string): Buffer => (seed === undefined ? randomBytes(32) : hash(`${seed} ${label}`));
   const there = bytes('there');
   const back = bytes('back');
-  const [a, b] = [bytes('a'), bytes('b')];
+  // The two nodes stay the same whatever the seed.
+  const [a, b] = [hash('a'), hash('b')];
   const handshakeHash = Buffer.alloc(64, 1);
   return [
     new SessionKeys({
