@@ -43,6 +43,8 @@ const TICK_MS = 250;
 const PROBE_AFTER_MS = 500;
 /** Silence with calls in flight after which a path is used only when there is no other. */
 const SUSPECT_AFTER_MS = 4_000;
+/** The same where another path answers. */
+const LEAVE_AFTER_MS = 2_000;
 /** Paths that carry at least this are making progress, bytes a second. */
 const PROGRESS_BYTES = 1024;
 /** A call is a first touch if no frame came for so long: programs at work do not pause, people do. Milliseconds. */
@@ -275,6 +277,7 @@ class ChannelToPeer implements PeerChannel {
     if (before !== undefined && before !== bootId) this.#restarted(path);
     if (path.ended) return true;
     path.ready = true;
+    this.#frameAt = this.#options.clock.now();
     this.#choose();
     this.#heard();
     this.#options.log.debug('channel.path', { kind: path.path.kind, paths: this.#paths.length });
@@ -296,12 +299,12 @@ class ChannelToPeer implements PeerChannel {
     this.#choose();
     for (const { lane, pieces } of unsent) this.#incoming.sendElsewhere(lane, pieces);
     this.#outgoing.pathLost(path);
-    if (this.#active === undefined && this.#state === 'live') this.#lost();
+    if (this.#active === undefined && this.#state === 'live') this.#lost(0);
   }
 
-  /** No path answers. */
-  #lost(): void {
-    this.#silentMs = 0;
+  /** No path answers, for so long already. */
+  #lost(silentMs: number): void {
+    this.#silentMs = silentMs;
     this.#setState('reconnecting');
     this.#wake();
     this.touch();
@@ -455,11 +458,13 @@ class ChannelToPeer implements PeerChannel {
     const active = this.#active;
     const waited = this.#outgoing.bounded > 0 || (this.#firstTouch && this.#outgoing.wanted > 0);
     if (active === undefined || !waited || active.silentMs < PROBE_AFTER_MS) return;
-    active.path.probe();
-    if (active.silentMs < SUSPECT_AFTER_MS || active.ended) return;
+    for (const one of this.#paths) if (one.ready) one.path.probe();
+    const anotherAnswers = this.#paths.some((one) => one.ready && one.silentMs < PROBE_AFTER_MS);
+    const limitMs = anotherAnswers ? LEAVE_AFTER_MS : SUSPECT_AFTER_MS;
+    if (active.silentMs < limitMs || active.ended) return;
     active.suspect = true;
     this.#choose();
-    if (this.#active === active) this.#lost();
+    if (this.#active === active) this.#lost(active.silentMs);
   }
 
   close(reason: CloseReason): void {
