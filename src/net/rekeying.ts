@@ -1,0 +1,108 @@
+/**
+ * Rekeying: a handshake for new keys carried inside a running session, the same for streams and datagrams. Only the
+ * side that began the session begins it. Owns the handshake under way; what to do with the keys is the path's matter.
+ */
+import { initiate, respond, type Initiation } from '../crypto/handshake.ts';
+import type { Identity } from '../crypto/identity.ts';
+import type { SessionKeys } from '../crypto/session-keys.ts';
+import { decodeStruct, encodeStruct } from '../wire/codec.ts';
+import { HANDSHAKE_ANSWER, HANDSHAKE_REQUEST, HANDSHAKE_RESULT, PURPOSE } from '../wire/packets.ts';
+
+export interface RekeyingOptions {
+  readonly identity: Identity;
+  readonly remotePublicKey: Uint8Array;
+  /** Asked for at each handshake: an invitation may have renewed it. undefined: no peer any more. */
+  readonly pairSecret: () => Uint8Array | undefined;
+  readonly isInitiator: boolean;
+  /** A fresh index for datagrams to us; 0 on streams. */
+  readonly newIndex: () => number;
+}
+
+export interface NewKeys {
+  readonly keys: SessionKeys;
+  readonly localIndex: number;
+  readonly remoteIndex: number;
+}
+
+export interface Rekeying {
+  readonly isInitiator: boolean;
+  /** Message 1, made anew at each call; undefined if it cannot be made. */
+  begin(): Uint8Array | undefined;
+  /** The responder's part. undefined: dropped. */
+  answer(message1: Uint8Array): (NewKeys & { readonly message: Uint8Array }) | undefined;
+  /** The end of the initiator's part, as keys alone for streams. */
+  finish(message2: Uint8Array): SessionKeys | undefined;
+  /** The end of the initiator's part with the indices. */
+  finishIndexed(message2: Uint8Array): NewKeys | undefined;
+  close(): void;
+}
+
+export function createRekeying(options: RekeyingOptions): Rekeying {
+  const { identity, remotePublicKey } = options;
+  let underWay: { readonly initiation: Initiation; readonly localIndex: number } | undefined;
+
+  const finishIndexed = (message2: Uint8Array): NewKeys | undefined => {
+    const done = underWay?.initiation.finish(message2);
+    if (done === undefined || underWay === undefined) return undefined;
+    const { localIndex } = underWay;
+    underWay = undefined;
+    try {
+      const answer = decodeStruct(HANDSHAKE_ANSWER, done.payload);
+      return { keys: done.keys, localIndex, remoteIndex: answer.index };
+    } catch {
+      done.keys.destroy();
+      return undefined;
+    }
+  };
+
+  return {
+    isInitiator: options.isInitiator,
+    begin() {
+      underWay?.initiation.abandon();
+      underWay = undefined;
+      const psk = options.pairSecret();
+      if (psk === undefined) return undefined;
+      const localIndex = options.newIndex();
+      const payload = encodeStruct(HANDSHAKE_REQUEST, {
+        // Order and freshness are the carrying session's.
+        timestampMs: 0,
+        publicKey: identity.publicKey,
+        purpose: PURPOSE.rekey,
+        index: localIndex,
+        name: '',
+      });
+      const initiation = initiate({ identity, remotePublicKey, psk, payload });
+      underWay = { initiation, localIndex };
+      return initiation.message;
+    },
+    answer(message1) {
+      const psk = options.pairSecret();
+      if (options.isInitiator || psk === undefined) return undefined;
+      const first = respond(identity, message1);
+      const proven = first?.complete(psk);
+      first?.abandon();
+      if (proven === undefined) return undefined;
+      try {
+        const request = decodeStruct(HANDSHAKE_REQUEST, proven.payload);
+        if (request.purpose !== PURPOSE.rekey || !Buffer.from(request.publicKey).equals(remotePublicKey)) {
+          proven.abandon();
+          return undefined;
+        }
+        const localIndex = options.newIndex();
+        const { message, keys } = proven.answer(
+          encodeStruct(HANDSHAKE_ANSWER, { result: HANDSHAKE_RESULT.welcome, index: localIndex, name: '' }),
+        );
+        return { message, keys, localIndex, remoteIndex: request.index };
+      } catch {
+        proven.abandon();
+        return undefined;
+      }
+    },
+    finish: (message2) => finishIndexed(message2)?.keys,
+    finishIndexed,
+    close() {
+      underWay?.initiation.abandon();
+      underWay = undefined;
+    },
+  };
+}

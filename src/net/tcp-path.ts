@@ -1,0 +1,237 @@
+/**
+ * TcpPath: frames over one TCP connection (or any other reliable stream, such as Tor's) after its handshake. Owns the
+ * socket, the order of the lanes, keepalive and the change of keys; sealing is src/crypto/stream.ts.
+ *
+ * A sealed frame begins with one byte:
+ *     0, 1  a frame of that lane      4  close
+ *     2     ping                      5  message 1 of a handshake for new keys
+ *     3     pong                      6  message 2 of it
+ *                                     7  the initiator switches to the new keys
+ *
+ * Frames of lane 0 overtake waiting ones of lane 1. Little is handed to the socket ahead of time, so that the
+ * overtaking has an effect.
+ */
+import type { Socket } from 'node:net';
+import type { Clock, Timer } from '../clock.ts';
+import type { SealedStream } from '../crypto/stream.ts';
+import { LANES, type Lane, type Path, type PathEnd, type PathEvents, type PathKind } from './path.ts';
+import type { Rekeying } from './rekeying.ts';
+
+/** Packet types, specification. */
+const TYPE = { ping: 2, pong: 3, close: 4, rekeyRequest: 5, rekeyAnswer: 6, rekeySwitch: 7 } as const;
+
+/** Tuning. Bytes. */
+const SOCKET_AHEAD_BYTES = 512 * 1024;
+const LANE_HIGH_WATER_BYTES = 4 * 1024 * 1024;
+/** Tuning. Milliseconds. */
+const TICK_MS = 1000;
+const KEEPALIVE_MS = 15_000;
+/** A ping that is not answered for so long ends the path. */
+const PING_PATIENCE_MS = 5000;
+
+export interface TcpPathOptions {
+  readonly kind?: PathKind;
+  /** Connected; the path's from now on. */
+  readonly socket: Socket;
+  /** The path's from now on. */
+  readonly stream: SealedStream;
+  /** Bytes that came behind the handshake. */
+  readonly head?: Uint8Array;
+  readonly clock: Clock;
+  /** Makes handshakes for new keys; absent: the keys stay. */
+  readonly rekeying?: Rekeying;
+  /** The first frame opened under the session's keys: the peer has them. */
+  readonly onConfirmed?: () => void;
+}
+
+const LANE_BYTE: readonly Uint8Array[] = [Uint8Array.of(0), Uint8Array.of(1)];
+
+export function createTcpPath(options: TcpPathOptions): Path {
+  const { socket, stream, clock, rekeying } = options;
+  const waiting: Uint8Array[][][] = Array.from({ length: LANES }, () => []);
+  const waitingBytes = Array.from({ length: LANES }, () => 0);
+  const full = Array.from({ length: LANES }, () => false);
+  const early: [Lane, Uint8Array][] = [];
+  const statistics = {
+    rttMs: undefined as number | undefined,
+    bytesSent: 0,
+    bytesReceived: 0,
+    retransmissions: 0,
+    lastHeardAt: clock.now(),
+  };
+  let events: PathEvents | undefined;
+  let earlyEnd: PathEnd | undefined;
+  let isConfirmed = false;
+  let hasEnded = false;
+  let pingSentAt: number | undefined;
+  let lastSentAt = clock.now();
+  let timer: Timer = clock.after(TICK_MS, expiredTick);
+
+  function expiredTick(): void {
+    if (hasEnded) return;
+    timer = clock.after(TICK_MS, expiredTick);
+    const now = clock.now();
+    if (pingSentAt !== undefined && now - Math.max(pingSentAt, statistics.lastHeardAt) > PING_PATIENCE_MS) {
+      return end('timeout');
+    }
+    if (pingSentAt === undefined && now - Math.max(lastSentAt, statistics.lastHeardAt) >= KEEPALIVE_MS) ping();
+    if (rekeying?.isInitiator === true && stream.needsRekey(now)) {
+      const message = rekeying.begin();
+      if (message !== undefined) write([Uint8Array.of(TYPE.rekeyRequest), message]);
+    }
+  }
+
+  function ping(): void {
+    pingSentAt = clock.now();
+    write([Uint8Array.of(TYPE.ping)]);
+  }
+
+  /** Seals and hands over one packet at once: only what may overtake everything comes here. */
+  function write(pieces: readonly Uint8Array[]): void {
+    if (hasEnded) return;
+    lastSentAt = clock.now();
+    for (const buffer of stream.sealFrame(pieces)) {
+      statistics.bytesSent += buffer.length;
+      socket.write(buffer);
+    }
+  }
+
+  /** Hands waiting frames to the socket, lane 0 first, as long as it has little in hand. */
+  function pump(): void {
+    if (hasEnded) return;
+    socket.cork();
+    while (socket.writableLength < SOCKET_AHEAD_BYTES) {
+      const lane = (waiting[0]?.length ?? 0) > 0 ? 0 : 1;
+      const pieces = waiting[lane]?.shift();
+      if (pieces === undefined) break;
+      waitingBytes[lane] = (waitingBytes[lane] ?? 0) - lengthOf(pieces);
+      write(pieces);
+    }
+    socket.uncork();
+    for (const lane of [0, 1] as const) {
+      if (full[lane] === true && (waitingBytes[lane] ?? 0) <= LANE_HIGH_WATER_BYTES / 2) {
+        full[lane] = false;
+        events?.writable(lane);
+      }
+    }
+  }
+
+  function receive(frame: Uint8Array): void {
+    if (hasEnded) return;
+    if (!isConfirmed) {
+      isConfirmed = true;
+      options.onConfirmed?.();
+    }
+    const type = frame[0];
+    const body = frame.subarray(1);
+    switch (type) {
+      case 0:
+      case 1:
+        if (events === undefined) early.push([type, body]);
+        else events.frame(type, body);
+        return;
+      case TYPE.ping:
+        return write([Uint8Array.of(TYPE.pong)]);
+      case TYPE.pong:
+        if (pingSentAt === undefined) return;
+        statistics.rttMs = smooth(statistics.rttMs, clock.now() - pingSentAt);
+        pingSentAt = undefined;
+        return;
+      case TYPE.close:
+        return end('closed-by-peer');
+      case TYPE.rekeyRequest: {
+        const answered = rekeying?.answer(body);
+        if (answered === undefined) return;
+        write([Uint8Array.of(TYPE.rekeyAnswer), answered.message]);
+        stream.rekey(answered.keys, clock.now());
+        return stream.switchSending();
+      }
+      case TYPE.rekeyAnswer: {
+        const keys = rekeying?.finish(body);
+        if (keys === undefined) return end('broken');
+        stream.rekey(keys, clock.now());
+        stream.switchReceiving();
+        write([Uint8Array.of(TYPE.rekeySwitch)]);
+        return stream.switchSending();
+      }
+      case TYPE.rekeySwitch:
+        return stream.switchReceiving();
+      default: // A newer peer's packet: skipped.
+    }
+  }
+
+  function take(chunk: Uint8Array): void {
+    if (hasEnded) return;
+    statistics.lastHeardAt = clock.now();
+    statistics.bytesReceived += chunk.length;
+    if (!stream.push(chunk, receive)) end('broken');
+  }
+
+  function end(reason: PathEnd): void {
+    if (hasEnded) return;
+    dispose();
+    if (events === undefined) earlyEnd = reason;
+    else events.end(reason);
+  }
+
+  function dispose(): void {
+    hasEnded = true;
+    timer.cancel();
+    rekeying?.close();
+    stream.close();
+    for (const lane of waiting) lane.length = 0;
+    socket.destroySoon();
+    // The far end may never take what is queued: do not wait for it.
+    clock.after(PING_PATIENCE_MS, () => socket.destroy());
+  }
+
+  socket.setNoDelay(true);
+  socket.setTimeout(0);
+  socket.on('data', take);
+  socket.on('drain', pump);
+  socket.on('error', () => end('broken'));
+  socket.on('close', () => end('broken'));
+  if (options.head !== undefined && options.head.length > 0) take(options.head);
+
+  return {
+    kind: options.kind ?? 'tcp',
+    remote: `${socket.remoteAddress?.includes(':') === true ? `[${socket.remoteAddress}]` : (socket.remoteAddress ?? '')}:${socket.remotePort ?? 0}`,
+    statistics,
+    start(given) {
+      events = given;
+      for (const [lane, frame] of early.splice(0)) events.frame(lane, frame);
+      if (earlyEnd !== undefined) events.end(earlyEnd);
+      else ping();
+    },
+    send(lane, pieces) {
+      if (hasEnded) return true;
+      const laneByte = LANE_BYTE[lane];
+      if (laneByte === undefined) throw new RangeError(`no lane ${lane}`);
+      const packet = [laneByte, ...pieces];
+      waiting[lane]?.push(packet);
+      waitingBytes[lane] = (waitingBytes[lane] ?? 0) + lengthOf(packet);
+      pump();
+      if ((waitingBytes[lane] ?? 0) > LANE_HIGH_WATER_BYTES) full[lane] = true;
+      return full[lane] !== true;
+    },
+    probe() {
+      if (!hasEnded && pingSentAt === undefined) ping();
+    },
+    close() {
+      if (hasEnded) return;
+      write([Uint8Array.of(TYPE.close)]);
+      dispose();
+    },
+  };
+}
+
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  return length;
+}
+
+/** RFC 6298, section 2: gain of 1/8. */
+function smooth(before: number | undefined, sample: number): number {
+  return before === undefined ? sample : before + (sample - before) / 8;
+}
