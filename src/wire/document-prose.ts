@@ -1,0 +1,185 @@
+/**
+ * The prose of docs/protocol.md: the layers below the messages, and the rules that no field list can say. What is in
+ * src/wire/schema.ts, packets.ts and frame.ts is not repeated here: src/wire/document.ts prints it.
+ */
+
+export const INTRODUCTION = `
+This page is everything that another implementation needs to speak with peerfs: it is made from the source (\`node
+scripts/protocol-document\`), and a test fails when the two differ. Version 1 is the only one so far. Once released,
+tags and the order of fields never change: fields are added at the end with a default, messages get new tags.
+
+From the bottom up:
+
+| layer | over UDP | over TCP |
+| --- | --- | --- |
+| handshake | one datagram each way | the first bytes each way |
+| sealing | sealed datagrams | sealed frames of hidden length |
+| reliability | KCP, two conversations | TCP itself |
+| channel | frames: requests, replies, pushes | the same |
+
+Every byte that leaves a node looks uniformly random to whoever does not know the receiver's public key, and whatever
+does not authenticate gets no answer at all.
+`;
+
+export const CONVENTIONS = `
+- Integers are little-endian. \`u8 u16 u32 u64\` are unsigned, \`i64\` is two's complement. A \`u64\` above 2^53 - 1, and an
+  \`i64\` whose magnitude is above that, are malformed. \`id64\` is 64 opaque bits.
+- \`bool\` is one byte, 0 or 1.
+- \`bytes[n]\` is exactly n bytes. \`bytes ≤ n\` is a u32 length and that many bytes.
+- \`name ≤ n\` is a u16 length and 1 to n bytes: no \`/\`, no NUL, not \`.\` or \`..\`. Names are bytes, in no particular
+  encoding. Where it says "or empty" the length may be 0; where it says "opaque" only NUL is forbidden.
+- \`path ≤ n\` is a u16 length and names joined by single slashes, relative to the root of a share; the root is empty.
+- \`text ≤ n\` is a u16 length in bytes and UTF-8.
+- \`list of S ≤ n\` is a u32 count, and each element as a u16 length and that many bytes of struct S.
+- \`struct S\` is a u16 length and that many bytes of struct S.
+- Fields follow each other in the order given, without padding. A body or struct may be longer than the fields known:
+  the rest comes from a newer peer and is skipped. It may end before fields that have a default: an older peer's.
+- A decoder checks every length against the bytes at hand before it allocates, and values against the limits given.
+- \`hash(n, key, ...)\` is BLAKE2b of n bytes, keyed. \`derive(key, label, n, rest)\` is \`hash(n, key, "peerfs 1 " label, NUL,
+  rest)\`, 32 bytes where n is not given. \`A ‖ B\` is A followed by B.
+`;
+
+export const IDENTITY = `
+A node has one Ed25519 key pair; its X25519 key pair follows from it (the birational map, as libsodium's
+crypto_sign_ed25519_pk_to_curve25519 does). The peer id is the Ed25519 public key in lower-case base32 (RFC 4648) without
+padding. Two nodes that know each other keep a **pair secret** of 32 bytes:
+
+    derive(token, "pair secret", X25519(own secret, other's public) ‖ lesser Ed25519 key ‖ greater Ed25519 key)
+
+where token is the 16 bytes of the invitation that brought them together and the keys are ordered as byte strings.
+`;
+
+export const INVITATION = `
+\`peerfs-invite-1:\` and, in base64url without padding,
+
+    salt 16 | nonce 24 | sealed | checksum 8
+
+- \`sealed\` is XChaCha20-Poly1305 without additional data of \`length u16 | content | zeros\` up to a multiple of 64 bytes.
+- The key is Argon2id 1.3 of the code and the salt: 3 passes, 64 MiB, 1 lane, 32 bytes.
+- The code is six words of the EFF's large list of 7,776, in lower case, joined by "-": 77.5 bits.
+- \`checksum\` is the first 8 bytes of BLAKE2b-128 of \`peerfs-invite-1:\` and all the bytes before it. It tells damage from a
+  wrong code before any work is done. White space in the text does not count.
+`;
+
+export const HANDSHAKE = `
+Noise_IKpsk1_25519_ChaChaPoly_BLAKE2b, revision 34 of the Noise framework, with the prologue \`peerfs handshake 1\`:
+
+    <- s
+    -> e, es, s, ss, psk
+    <- e, ee, se
+
+The psk is \`hash(32, "peerfs 1 psk", secret)\`, where secret is the pair secret, or at first contact the invitation's token. Because
+psk is mixed into message 1, message 1 proves it: a responder that knows the key \`s\` tries that peer's pair secret, else
+the tokens of its open invitations.
+
+Both messages travel in a **disguise**, at most 1,200 bytes in all, the same over UDP and TCP:
+
+    nonce 24 | (total length u16), sealed, 18 | (message length u16 | message | zeros), sealed, the rest
+
+XChaCha20-Poly1305 without additional data; the nonce of the second part is that of the first with the lowest bit of its
+last byte flipped. The total length is random between what the message needs and 1,200. The key for message 1 is \`derive(responder's
+X25519 public key, "disguise")\`. The Noise payload of message 1 begins with 32 random bytes, which are the key of message 2's
+disguise; the fields below follow. The Noise payload of message 2 is the fields below alone.
+
+Over UDP a message is one datagram. Over TCP it is the first bytes of each direction; its length is told by the 42 bytes
+in front. Whoever cannot open message 1 says nothing.
+
+- Message 1 carries a time stamp: milliseconds of the initiator's clock, or one more than the last it used towards this
+  peer, whichever is more. The responder keeps the highest it has accepted from each peer; what is not above it is a replay
+  and gets silence. A retry is a new message.
+- A session that message 1 began is provisional at the responder until something under it opens.
+- An invitation's token is burned once message 1 has opened under it. The same key may complete again, for the answer may
+  have been lost. Whoever proves a token that is used, revoked or expired is told so in message 2.
+
+Split() gives a secret for each direction, from which the keys below are derived. A new handshake is made after 2 minutes
+of use or 2^32 messages, inside the session that it replaces.
+`;
+
+export const DATAGRAM = `
+    index u32, masked | counter u64, masked | ChaCha20-Poly1305 (RFC 8439) of the packet | tag 16
+
+- The key is \`derive(direction's secret, "datagram")\`, the nonce four zero bytes and the counter, no additional data.
+- The index is one that the receiver chose and told in the handshake. It is combined by exclusive or with the first 4 bytes of
+  SipHash-2-4(key, tag), key = \`derive(receiver's X25519 public key, "datagram index", 16)\`.
+- The counter begins at 0 and never repeats. It is combined by exclusive or with the 8 bytes of SipHash-2-4(key, tag), key =
+  \`derive(direction's secret, "datagram counter", 16)\`. The receiver keeps a window of at least 2,048 counters and drops what it
+  has seen, or what is below the window.
+- After new keys the side that began the handshake seals under them at once, the other when a datagram under them has
+  opened. Former keys open late datagrams for up to 30 seconds.
+`;
+
+export const KCP = `
+Each lane of frames is one KCP conversation: 1 for lane 0, 2 for lane 1. A segment has the header of the reference implementation:
+
+| offset | field | meaning |
+| --- | --- | --- |
+| 0 | conv u32 | the conversation, 1 or 2 |
+| 4 | cmd u8 | 81 push, 82 acknowledge, 83 ask for the window, 84 tell the window |
+| 5 | frg u8 | fragments of the same frame that follow this one |
+| 6 | wnd u16 | segments that the sender of this has room for, from una on |
+| 8 | ts u32 | its clock, milliseconds; an acknowledgement returns that of the push it answers |
+| 12 | sn u32 | number of the push, or of the push that is acknowledged |
+| 16 | una u32 | every push below this number has arrived at the sender of this |
+| 20 | len u32 | length of the data that follow |
+
+Numbers and clocks wrap around. A message of KCP is a frame of the channel. How fast to send is the sender's own affair.
+`;
+
+export const STREAM = `
+After the handshake each direction of a TCP connection is a run of sealed frames, each one frame of a path:
+
+    (length u32), sealed, 20 | frame, sealed, length + 16
+
+ChaCha20-Poly1305 (RFC 8439) without additional data under \`derive(direction's secret, "stream")\`. The nonce is a domain as u32,
+0 for the length and 1 for the frame, and the number of the frame in its direction as u64, from 0. \`length\` is that of the frame
+before sealing. A frame that does not open, or is too long, ends the connection.
+`;
+
+export const LAN = `
+A node that may be found says so in datagrams to a multicast group, each of 1,080 bytes:
+
+    nonce 24 | 12 times: hint 8 | box 64, sealed, 80
+
+A box is XChaCha20-Poly1305 with the datagram's nonce under \`derive(secret, "hello", 32, sender's Ed25519 public key)\`, where secret is
+the pair secret, or the token of an open invitation. Its hint is the first 8 bytes of \`derive(that key, "hello hint", 16, nonce)\`: a
+receiver computes the hint of each key it knows and looks it up. Places that are not used hold random bytes, and the
+order is random.
+`;
+
+export const CHANNEL = `
+A path carries frames whole, in order within a lane, once, as long as it lives. A frame above 8 KiB rides lane 1, all
+others lane 0, so that small calls never wait behind file contents. Over TCP the lanes share one stream.
+
+**Hello.** The first frame of each side on lane 0 of each path is \`hello\`. Frames of lane 1 that overtake it wait for it.
+Anything else first ends the path. Both sides use the lower of the two versions.
+
+**Calls.** Either side may call; the caller numbers its calls from 1 upwards and never uses a number twice within one boot,
+whatever the path. A call is answered by one \`reply\` or \`failure\` with the same tag and number, on the path on which the request came
+last, or on any other if that has ended. At most 1,024 calls of a peer are in flight; more may be answered with OVERLOADED. A tag that is
+not known is answered with UNSUPPORTED, a body that is malformed with PROTOCOL. Pushes and kinds of frame that are not known are ignored;
+a frame whose header is malformed ends its path.
+
+**Exactly once.** When a path ends, the caller sends what was not answered again, under the same numbers, on another path.
+The answering side does not start a call that is running, or that was acknowledged. The reply of a call that is not
+idempotent is kept until it is acknowledged and sent again, without its payload, when the call comes again. Calls that are
+idempotent may run again. \`acknowledge\` names a run of numbers that have all been answered; it is sent at least every 256
+replies of calls that are not idempotent, or every second.
+
+**Another boot.** \`bootId\` in hello is new at each start of a node. When it differs from that of the last path, the other side has
+forgotten everything: handles, locks, leases, replies. The caller sends again only calls that are idempotent and name no
+handle; the others fail (ESTALE, or OUTCOME_UNKNOWN in the caller's own books). The answering side aborts what still runs.
+
+**Cancel.** A caller that no longer waits sends \`cancel\`. It is answered all the same: with the reply if the call was done, with
+the failure CANCELLED if it was not seen or could be stopped. A request that comes after its cancel does not run.
+
+**Patience.** There is no limit on the length of a call. While a call takes long, the answering side sends \`working\` every 5 seconds,
+for at most 10 minutes. A caller gives up after 15 seconds in which nothing moved.
+
+**Goodbye.** \`goodbye\` says that the peer is offline from now on, or (reason 2) that this path ends.
+
+**Leases.** A reply whose \`leaseMs\` is not 0 lets the caller keep what it read (names in a directory and their attributes, attributes or
+contents of a file) for so many milliseconds from the moment it *sent* the request; any later call renews it. Before the server lets
+another change what a lease covers, it sends \`recall\` and waits for the reply or for the lease to end. The caller's reply means that it has
+forgotten. \`change\` counts the changes of a share: a reply whose number is below that of a recall already seen may be used but not kept.
+Handles and locks live as long as the lease of their peer.
+`;
