@@ -57,7 +57,7 @@ const call = {
   mkdirat: declare('mkdirat', 'int', ['int', 'pointer', 'uint32']),
   mknodat: declare('mknodat', 'int', ['int', 'pointer', 'uint32', 'u64']),
   openat: declare('openat', 'int', ['int', 'pointer', 'int', 'uint32']),
-  openat2: declare('syscall', 'long', ['long', 'int', 'pointer', 'buffer', 'size']),
+  openat2: declare('syscall', 'long', ['long', 'int', 'pointer', 'pointer', 'size']),
   readlinkat: declare('readlinkat', 'long', ['int', 'pointer', 'buffer', 'size']),
   renameat2: declare('renameat2', 'int', ['int', 'pointer', 'int', 'pointer', 'uint32']),
   setfsgid: declare('setfsgid', 'int', ['uint32']),
@@ -89,7 +89,10 @@ const stat = {
   u64: new BigUint64Array(statBytes),
   address: addressOf(new Uint8Array(statBytes)),
 };
-const how = Buffer.alloc(24);
+/** struct open_how: flags, mode, resolve, 64 bits each, of which the lower halves are used. */
+const how = new Uint32Array(6);
+const howAddress = addressOf(how);
+const HOW_BYTES = 24;
 const times = Buffer.alloc(32);
 
 function inText(buffer: TextBuffer, text: string): number {
@@ -179,10 +182,10 @@ export function statAt(directory: number, name: ByteString): FileStatus {
 
 /** Resolves `path` below `directory` under RESOLVE bits. @throws ENOSYS where the kernel lacks openat2 (before 5.6). */
 export function openBeneath(directory: number, path: string, flags: number, mode: number, resolve: number): number {
-  how.writeBigUInt64LE(BigInt(flags | O.CLOEXEC), 0);
-  how.writeBigUInt64LE(BigInt(mode), 8);
-  how.writeBigUInt64LE(BigInt(resolve), 16);
-  return check(call.openat2(SYS_OPENAT2, directory, inText(firstText, path), how, how.length), 'openat2');
+  how[0] = flags | O.CLOEXEC;
+  how[2] = mode;
+  how[4] = resolve;
+  return check(call.openat2(SYS_OPENAT2, directory, inText(firstText, path), howAddress, HOW_BYTES), 'openat2');
 }
 
 export function openAt(directory: number, name: string, flags: number, mode = 0): number {

@@ -13,8 +13,8 @@ const PREFIX = 'user.';
 
 const call = {
   getxattr: declare('getxattr', 'long', ['pointer', 'pointer', 'buffer', 'size']),
-  listxattr: declare('listxattr', 'long', ['pointer', 'buffer', 'size']),
-  llistxattr: declare('llistxattr', 'long', ['pointer', 'buffer', 'size']),
+  listxattr: declare('listxattr', 'long', ['pointer', 'pointer', 'size']),
+  llistxattr: declare('llistxattr', 'long', ['pointer', 'pointer', 'size']),
   removexattr: declare('removexattr', 'int', ['pointer', 'pointer']),
   setxattr: declare('setxattr', 'int', ['pointer', 'pointer', 'buffer', 'size', 'int']),
 };
@@ -24,9 +24,23 @@ const pathAddress = addressOf(pathBytes);
 const nameBytes = Buffer.alloc(256);
 const nameAddress = addressOf(nameBytes);
 const value = Buffer.alloc(XATTR_BYTES);
+const valueAddress = addressOf(value);
 
+const FD_FOLDER = '/proc/self/fd/';
+pathBytes.write(FD_FOLDER, 'latin1');
+
+/** Written by hand: this runs for every file that is looked at. */
 function path(descriptor: number, name?: ByteString): number {
-  const end = pathBytes.write(`/proc/self/fd/${descriptor}${name === undefined ? '' : `/${name}`}`, 0, 'latin1');
+  // Exactly as many digits as it has: /proc knows no leading zeros.
+  let end = FD_FOLDER.length + 1;
+  for (let rest = descriptor; rest >= 10; rest = Math.floor(rest / 10)) end++;
+  for (let at = end - 1, rest = descriptor; at >= FD_FOLDER.length; at--, rest = Math.floor(rest / 10)) {
+    pathBytes[at] = 48 + (rest % 10);
+  }
+  if (name !== undefined) {
+    pathBytes[end] = 47;
+    end += 1 + pathBytes.write(name, end + 1, 'latin1');
+  }
   pathBytes[end] = 0;
   return pathAddress;
 }
@@ -61,7 +75,7 @@ export function removeXattr(descriptor: number, name: ByteString): void {
 
 /** Names of the user.* attributes; empty where the file system has none. */
 export function listXattrs(descriptor: number): ByteString[] {
-  const length = call.listxattr(path(descriptor), value, value.length);
+  const length = call.listxattr(path(descriptor), valueAddress, XATTR_BYTES);
   if (length < 0) {
     const error = systemError(errno(), 'listxattr');
     if (error.code === 'EOPNOTSUPP') return [];
@@ -79,8 +93,8 @@ export function mayHaveXattrs(descriptor: number, name?: ByteString): boolean {
   const address = path(descriptor, name);
   const length =
     name === undefined
-      ? call.listxattr(address, value, value.length)
-      : call.llistxattr(address, value, value.length);
+      ? call.listxattr(address, valueAddress, XATTR_BYTES)
+      : call.llistxattr(address, valueAddress, XATTR_BYTES);
   if (length <= 0) return length < 0 && systemError(errno(), 'listxattr').code !== 'EOPNOTSUPP';
   if (value.toString('latin1', 0, PREFIX.length) === PREFIX) return true;
   return value.subarray(0, length).includes(`\0${PREFIX}`, 0, 'latin1');
