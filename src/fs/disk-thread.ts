@@ -89,7 +89,12 @@ class DiskThread {
   }
 
   /** @param onId told the id under which `cancel` knows the call. */
-  call<M extends DiskMethod>(tree: number, method: M, args: Methods[M], onId?: (id: number) => void): Promise<DiskResult<M>> {
+  call<M extends DiskMethod>(
+    tree: number,
+    method: M,
+    args: Methods[M],
+    onId?: (id: number) => void,
+  ): Promise<DiskResult<M>> {
     if (this.#failed !== undefined) return Promise.reject(this.#failed);
     const id = this.#nextId++;
     onId?.(id);

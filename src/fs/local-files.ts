@@ -9,7 +9,14 @@ import { changeModeOpen, closeDescriptor, O, openAt, reopen, statDescriptor } fr
 import { FALLOCATE, OPEN, SEEK, type Attributes } from '../wire/schema.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './local-attributes.ts';
 import { createOwned, settleOwner } from './local-names.ts';
-import { attributesOfDescriptor, changing, createsExactly, fileKey, permitted, type LocalState } from './local-state.ts';
+import {
+  attributesOfDescriptor,
+  changing,
+  createsExactly,
+  fileKey,
+  permitted,
+  type LocalState,
+} from './local-state.ts';
 import type { Handle, OpenOptions } from './tree.ts';
 
 /** How often an open that creates is tried anew while others create and remove the name. */
@@ -49,7 +56,11 @@ export function open(state: LocalState, path: ByteString, options: OpenOptions):
   return { handle, created, attributes, firstBytes, descriptor };
 }
 
-function openOrCreate(state: LocalState, path: ByteString, options: OpenOptions): { descriptor: number; created: boolean } {
+function openOrCreate(
+  state: LocalState,
+  path: ByteString,
+  options: OpenOptions,
+): { descriptor: number; created: boolean } {
   const { flags } = options;
   for (let attempt = 0; ; attempt++) {
     try {

@@ -198,7 +198,9 @@ export class LockTable {
   #try(file: string, handle: Handle, request: LockRequest): boolean {
     const locks = this.#locksOf(file);
     if (request.kind === LOCK_KIND.flock) {
-      const other = [...locks.flocks].some(([owner, held]) => owner !== request.owner && clash(held.type, request.type));
+      const other = [...locks.flocks].some(
+        ([owner, held]) => owner !== request.owner && clash(held.type, request.type),
+      );
       if (request.type !== LOCK_TYPE.unlock && other) return false;
       if (!this.#backend.setFlock(handle, request.type)) return false;
       if (request.type === LOCK_TYPE.unlock) locks.flocks.delete(request.owner);

@@ -25,7 +25,14 @@ import {
 import { fileSystemSizes, setSize } from '../sys/file-data.ts';
 import { OPEN, RENAME, type Attributes } from '../wire/schema.ts';
 import { S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './local-attributes.ts';
-import { attributesOfDescriptor, changing, createsExactly, permitted, withFile, type LocalState } from './local-state.ts';
+import {
+  attributesOfDescriptor,
+  changing,
+  createsExactly,
+  permitted,
+  withFile,
+  type LocalState,
+} from './local-state.ts';
 import type { AttributeChange, FileSystemStatus, Handle, Owner } from './tree.ts';
 
 export function statfs(state: LocalState, path: ByteString): FileSystemStatus {
@@ -56,7 +63,8 @@ export function setattr(state: LocalState, path: ByteString, handle: Handle, cha
         changeMode(descriptor, permitted(state, change.mode) | hidden);
       }
       if (change.size !== undefined) {
-        if (open !== undefined && (open.flags & OPEN.write) === 0) throw new PeerfsError('EINVAL', 'not open for writing');
+        if (open !== undefined && (open.flags & OPEN.write) === 0)
+          throw new PeerfsError('EINVAL', 'not open for writing');
         resize(descriptor, type, open !== undefined, change.size);
       }
       if (change.atime !== undefined || change.mtime !== undefined) {
@@ -141,7 +149,13 @@ export function mkdir(state: LocalState, path: ByteString, permissions: number, 
   return create(state, path, owner, mode, (directory, name) => makeDirectory(directory, name, mode));
 }
 
-export function mknod(state: LocalState, path: ByteString, permissions: number, owner: Owner, fifo: boolean): Attributes {
+export function mknod(
+  state: LocalState,
+  path: ByteString,
+  permissions: number,
+  owner: Owner,
+  fifo: boolean,
+): Attributes {
   const mode = permitted(state, permissions);
   const type = fifo ? S_IFIFO : S_IFREG;
   return create(state, path, owner, mode, (directory, name) => makeNode(directory, name, type | mode));

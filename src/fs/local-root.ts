@@ -29,8 +29,7 @@ export class ShareRoot {
    */
   constructor(path: ByteString, crossMounts: boolean, walkOnly = false) {
     this.descriptor = openAt(AT_FDCWD, path, O.PATH | O.DIRECTORY);
-    this.#resolve =
-      RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS | (crossMounts ? 0 : RESOLVE.NO_XDEV);
+    this.#resolve = RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS | (crossMounts ? 0 : RESOLVE.NO_XDEV);
     this.crossMounts = crossMounts;
     this.#hasOpenat2 = !walkOnly;
   }
@@ -60,7 +59,11 @@ export class ShareRoot {
    * Runs `use` with the directory that holds the last name of the path, and that name.
    * @throws `ofRoot` if the path is the root itself.
    */
-  inParent<T>(path: ByteString, ofRoot: 'EEXIST' | 'EBUSY' | 'EISDIR', use: (directory: number, name: ByteString) => T): T {
+  inParent<T>(
+    path: ByteString,
+    ofRoot: 'EEXIST' | 'EBUSY' | 'EISDIR',
+    use: (directory: number, name: ByteString) => T,
+  ): T {
     if (path === '') throw new PeerfsError(ofRoot, 'the root of a share');
     const name = nameOf(path);
     if (!isName(name)) throw badPath(path);

@@ -366,8 +366,7 @@ class Local implements LocalTree {
 
   #changed(change: TreeChange, writtenFile: string | undefined): void {
     const writes = writtenFile === undefined ? undefined : this.#writes.get(writtenFile);
-    const isOwn =
-      writes !== undefined && (writes.running > 0 || this.#clock.now() - writes.endedAt < OWN_WRITE_MS);
+    const isOwn = writes !== undefined && (writes.running > 0 || this.#clock.now() - writes.endedAt < OWN_WRITE_MS);
     if (isOwn) return;
     if ((change.what & RECALL.subtree) !== 0 && change.path === '') this.#log.warn('watch-overflow');
     for (const listener of [...this.#listeners]) listener(change);

@@ -92,7 +92,10 @@ export class LocalWatches {
     }
     this.#tell(this.#inotify.read(), undefined);
     close();
-    this.#tell(this.#inotify.read(), (_path, event) => (event.mask & IN.CLOSE_WRITE) !== 0 && this.#keyOf(event) === file);
+    this.#tell(
+      this.#inotify.read(),
+      (_path, event) => (event.mask & IN.CLOSE_WRITE) !== 0 && this.#keyOf(event) === file,
+    );
   }
 
   close(): void {
@@ -160,7 +163,10 @@ export class LocalWatches {
     }
   }
 
-  #tell(events: readonly InotifyEvent[], isOwn: ((path: ByteString, event: InotifyEvent) => boolean) | undefined): void {
+  #tell(
+    events: readonly InotifyEvent[],
+    isOwn: ((path: ByteString, event: InotifyEvent) => boolean) | undefined,
+  ): void {
     const changes = new Map<ByteString, { what: number; file: string | undefined }>();
     const note = (path: ByteString, what: number, file?: string) => {
       const before = changes.get(path);
@@ -206,7 +212,11 @@ export class LocalWatches {
       note(path, isDirectory ? ALL : RECALL.attributes | RECALL.contents);
     } else if (!own) {
       const isWrite = (mask & IN.MODIFY) !== 0;
-      note(path, (mask & IN.ATTRIB) !== 0 ? RECALL.attributes : RECALL.attributes | RECALL.contents, isWrite ? this.#keyOf(event) : undefined);
+      note(
+        path,
+        (mask & IN.ATTRIB) !== 0 ? RECALL.attributes : RECALL.attributes | RECALL.contents,
+        isWrite ? this.#keyOf(event) : undefined,
+      );
     }
   }
 }

@@ -18,7 +18,13 @@ export function getxattr(state: LocalState, path: ByteString, name: ByteString):
   });
 }
 
-export function setxattr(state: LocalState, path: ByteString, name: ByteString, value: Uint8Array, flags: number): void {
+export function setxattr(
+  state: LocalState,
+  path: ByteString,
+  name: ByteString,
+  value: Uint8Array,
+  flags: number,
+): void {
   changing(state, [path], () =>
     state.root.at(path, (descriptor) => {
       if (!name.startsWith('user.')) throw new PeerfsError('EOPNOTSUPP');

@@ -237,13 +237,7 @@ export function removeName(directory: number, name: ByteString, isDirectory: boo
 }
 
 /** @param flags of renameat2(2). */
-export function renameName(
-  from: number,
-  oldName: ByteString,
-  to: number,
-  newName: ByteString,
-  flags: number,
-): void {
+export function renameName(from: number, oldName: ByteString, to: number, newName: ByteString, flags: number): void {
   const source = inText(secondText, oldName);
   check(call.renameat2(from, source, to, inText(firstText, newName), flags), 'renameat2');
 }

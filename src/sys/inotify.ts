@@ -113,7 +113,7 @@ export function openInotify(onEvents: (events: readonly InotifyEvent[]) => void)
 /** struct inotify_event: watch i32, mask u32, cookie u32, length of the name with its padding u32, name. */
 export function parseEvents(bytes: Buffer, length: number): InotifyEvent[] {
   const events: InotifyEvent[] = [];
-  for (let at = 0; at + 16 <= length; ) {
+  for (let at = 0; at + 16 <= length;) {
     const padded = bytes.readUInt32LE(at + 12);
     const end = padded === 0 ? at + 16 : bytes.indexOf(0, at + 16);
     events.push({

@@ -64,7 +64,7 @@ export function getXattr(descriptor: number, name: ByteString): Uint8Array {
 
 /** @param flags 1 it must not exist (EEXIST), 2 it must (ENODATA). */
 export function setXattr(descriptor: number, name: ByteString, bytes: Uint8Array, flags: number): void {
-  if (!isUserXattr(name)) throw new PeerfsError('EOPNOTSUPP');
+  if (!isUserXattr(name)) throw new PeerfsError(name.length > 255 ? 'ERANGE' : 'EOPNOTSUPP');
   check(call.setxattr(path(descriptor), attributeName(name), bytes, bytes.length, flags), 'setxattr');
 }
 

@@ -143,7 +143,8 @@ for (const walkOnly of [false, true]) {
               }
               if (i % 5 === 1) await tree.mkdir(p(`swap/dir-${round}-${i}`), 0o755, OWNER);
               if (i % 5 === 2) await tree.setattr(p('swap/canary'), 0, { mode: 0o640 });
-              if (i % 5 === 3) await tree.rename(p('d/f'), p('swap/f'), 0).then(() => tree.rename(p('swap/f'), p('d/f'), 0));
+              if (i % 5 === 3)
+                await tree.rename(p('d/f'), p('swap/f'), 0).then(() => tree.rename(p('swap/f'), p('d/f'), 0));
               const opened = await openFile(tree, p('swap/canary'), OPEN.read, 100);
               await tree.release(opened.handle);
               return Buffer.from(opened.firstBytes).toString();
@@ -154,7 +155,10 @@ for (const walkOnly of [false, true]) {
               reached++;
               assert.equal(result.value, 'inside');
             } else {
-              assert.ok(['ELOOP', 'ENOENT', 'ENOTDIR', 'EAGAIN'].includes(codeOf(result.reason)), String(result.reason));
+              assert.ok(
+                ['ELOOP', 'ENOENT', 'ENOTDIR', 'EAGAIN'].includes(codeOf(result.reason)),
+                String(result.reason),
+              );
             }
           }
         }
@@ -182,7 +186,13 @@ for (const walkOnly of [false, true]) {
         await fails(openFile(tree, p('mnt/new'), OPEN.write | OPEN.create), 'EXDEV');
         await fails(tree.openDirectory(p('mnt')), 'EXDEV');
         assert.equal((await list(tree, p(''))).includes(p('mnt')), false);
-        const crossing = await createLocalTree({ root: inside, writable: true, idmap: 'user', crossMounts: true, walkOnly });
+        const crossing = await createLocalTree({
+          root: inside,
+          writable: true,
+          idmap: 'user',
+          crossMounts: true,
+          walkOnly,
+        });
         assert.equal((await readFile(crossing, p('mnt/secret'))).toString(), 'x');
         await crossing.close();
       } finally {

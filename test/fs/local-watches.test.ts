@@ -117,7 +117,10 @@ describe('what local programs change in a watched share', { timeout: 30_000 }, (
     await tree.watch(p('a'));
     fs.writeFileSync(path.join(root, 'a/three'), 'x');
     await hears('a/three', RECALL.contents);
-    assert.equal(told.some(({ path: where }) => where === p('a/b/two')), false);
+    assert.equal(
+      told.some(({ path: where }) => where === p('a/b/two')),
+      false,
+    );
   });
 
   test('what cannot be watched says so', async () => {

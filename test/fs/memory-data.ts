@@ -64,7 +64,7 @@ export class MemoryData {
   }
 
   #each(start: number, end: number, visit: (index: number, from: number, to: number, done: number) => void): void {
-    for (let at = start; at < end; ) {
+    for (let at = start; at < end;) {
       const index = Math.floor(at / CHUNK_BYTES);
       const from = at - index * CHUNK_BYTES;
       const to = Math.min(CHUNK_BYTES, from + end - at);

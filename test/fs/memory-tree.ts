@@ -295,9 +295,7 @@ class Memory implements MemoryTree {
     }
     const handle = this.#newHandle({ inode, flags, directory: false });
     const firstBytes =
-      (flags & OPEN.read) === 0 || options.wantBytes === 0
-        ? new Uint8Array()
-        : inode.data.read(0, options.wantBytes);
+      (flags & OPEN.read) === 0 || options.wantBytes === 0 ? new Uint8Array() : inode.data.read(0, options.wantBytes);
     return { handle, created, attributes: attributesOf(inode), firstBytes };
   }
 

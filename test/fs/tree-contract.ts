@@ -51,7 +51,13 @@ export async function fails(promise: Promise<unknown>, ...codes: ErrorCode[]): P
   assert.ok(codes.includes(outcome as ErrorCode), `expected ${codes.join(' or ')}, got ${outcome}`);
 }
 
-export function openFile(tree: Tree, path: ByteString, flags: number, wantBytes = 0, permissions = 0o644): Promise<OpenedFile> {
+export function openFile(
+  tree: Tree,
+  path: ByteString,
+  flags: number,
+  wantBytes = 0,
+  permissions = 0o644,
+): Promise<OpenedFile> {
   return tree.open(path, { ...OWNER, flags, permissions, wantBytes });
 }
 
@@ -75,7 +81,7 @@ export async function list(tree: Tree, path: ByteString, page = 100): Promise<By
   const handle = await tree.openDirectory(path);
   const names: ByteString[] = [];
   let cursor = 0n;
-  for (let end = false; !end; ) {
+  for (let end = false; !end;) {
     const listing = await tree.readDirectory(handle, cursor, page);
     end = listing.end;
     for (const entry of listing.entries) {
@@ -192,7 +198,7 @@ export function treeContract(name: string, subject: ContractSubject): void {
       const root = await tree.getattr(p(''), 0);
       assert.equal(root.mode & S_IFMT, 0o040000);
       await fails(tree.mkdir(p(''), 0o755, OWNER), 'EEXIST');
-      await fails(tree.rmdir(p(''), ), 'EBUSY');
+      await fails(tree.rmdir(p('')), 'EBUSY');
       await fails(tree.unlink(p('')), 'EISDIR', 'EPERM', 'EBUSY');
       await fails(tree.rename(p(''), join(d, p('x')), 0), 'EBUSY');
       await fails(tree.rename(d, p(''), 0), 'EBUSY');
@@ -487,7 +493,10 @@ export function treeContract(name: string, subject: ContractSubject): void {
       const middle = all[19];
       assert.ok(middle !== undefined);
       const rest = (await tree.readDirectory(handle, middle.cursor, 100)).entries;
-      assert.deepEqual(rest.map(({ name }) => name), all.slice(20).map(({ name }) => name));
+      assert.deepEqual(
+        rest.map(({ name }) => name),
+        all.slice(20).map(({ name }) => name),
+      );
       assert.equal((await tree.readDirectory(handle, 0n, 7)).entries.length, 7);
       await tree.release(handle);
     });
@@ -643,7 +652,10 @@ export function treeContract(name: string, subject: ContractSubject): void {
       });
 
       test('flock belongs to the handle and ends with it', async () => {
-        const flock = (owner: bigint, type: number): LockRequest => ({ ...range(owner, type, 0, 0), kind: LOCK_KIND.flock });
+        const flock = (owner: bigint, type: number): LockRequest => ({
+          ...range(owner, type, 0, 0),
+          kind: LOCK_KIND.flock,
+        });
         const { handle } = await openFile(tree, f, OPEN.read);
         await tree.lock(handle, flock(10n, write));
         await fails(lock(1, flock(11n, read)), 'EAGAIN');
