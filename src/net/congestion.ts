@@ -1,0 +1,200 @@
+/**
+ * Congestion: how fast a path may send. Estimates the bottleneck's delivery rate and the round trip without queue,
+ * paces to the one and bounds what is in flight by both, after the idea of BBR (Cardwell et al., ACM Queue 14-5,
+ * 2016; rate samples as in draft-cheng-iccrg-delivery-rate-estimation). Random loss does not slow it down. Pure: the
+ * log of transmissions (flight.ts) tells it what was sent, delivered and lost.
+ */
+
+// Tuning. Gains are those of BBR version 1.
+const STARTUP_GAIN = 2.885; // 2 / ln 2: doubles the rate each round trip
+const CYCLE_GAINS = [1.25, 0.75, 1, 1, 1, 1, 1, 1] as const;
+const WINDOW_GAIN = 2;
+const PLATEAU_GROWTH = 1.25; // startup ends after PLATEAU_ROUNDS rounds with less growth than this
+const PLATEAU_ROUNDS = 3;
+const RATE_EPOCHS = 10; // the rate is the best of as many epochs, each at least a round and EPOCH_MIN_MS long
+const EPOCH_MIN_MS = 10;
+const MIN_RTT_AGE_MS = 10_000;
+const PROBE_RTT_MS = 200;
+const PROBE_RTT_GAIN = 0.5;
+const INITIAL_WINDOW_BYTES = 32 * 1_400;
+const MIN_WINDOW_BYTES = 8 * 1_400;
+/** Event loops answer in bursts: the window also covers what arrives in this time. Milliseconds. */
+const LOOP_ALLOWANCE_MS = 8;
+/** What pacing lets through at once after a late wake-up: timers have a resolution of a millisecond. Milliseconds. */
+const BURST_MS = 4;
+const BURST_MIN_BYTES = 10 * 1_400;
+
+type Mode = 'startup' | 'drain' | 'cruise' | 'probe-rtt';
+
+/** State of the counters when a packet was sent; kept by the log for each transmission. */
+export interface SendStamp {
+  sentAt: number;
+  delivered: number;
+  deliveredAt: number;
+  firstSentAt: number;
+  applicationLimited: boolean;
+}
+
+export class Congestion {
+  /** Bytes sent and neither delivered nor lost. */
+  inFlight = 0;
+  /** Bytes delivered so far, and when that last changed: copied into each SendStamp. */
+  delivered = 0;
+  deliveredAt = 0;
+  firstSentAt = 0;
+  #mode: Mode = 'startup';
+  #pacingGain = STARTUP_GAIN;
+  #windowGain = STARTUP_GAIN;
+  /** Bytes per millisecond; 0 until measured. */
+  #rate = 0;
+  readonly #epochRates = new Float64Array(RATE_EPOCHS);
+  #epoch = 0;
+  #epochBegan = 0;
+  #minRttMs = Infinity;
+  #minRttAt = 0;
+  #roundEnds = 0;
+  #plateauRate = 0;
+  #plateauRounds = 0;
+  #cycle = 0;
+  #cycleBegan = 0;
+  #probeRttUntil = 0;
+  /** Samples are application-limited until this many bytes are delivered. */
+  #limitedUntil = 0;
+  #nextSendAt = 0;
+  #window = INITIAL_WINDOW_BYTES;
+
+  /** Bytes per second; 0 until measured. */
+  get bytesPerSecond(): number {
+    return this.#rate * 1_000;
+  }
+
+  get windowBytes(): number {
+    return this.#window;
+  }
+
+  get minRttMs(): number {
+    return this.#minRttMs;
+  }
+
+  get applicationLimited(): boolean {
+    return this.#limitedUntil > this.delivered;
+  }
+
+  get hasRoom(): boolean {
+    return this.inFlight < this.#window;
+  }
+
+  /** Milliseconds until pacing lets the next packet go; 0 for at once. */
+  delayMs(now: number): number {
+    return this.#nextSendAt > now ? this.#nextSendAt - now : 0;
+  }
+
+  onSent(bytes: number, now: number): void {
+    if (this.inFlight === 0) {
+      this.firstSentAt = now;
+      this.deliveredAt = now;
+    }
+    this.inFlight += bytes;
+    if (this.#rate === 0) return; // the initial window leaves at once
+    const pace = this.#rate * this.#pacingGain;
+    const earliest = now - Math.max(BURST_MS, BURST_MIN_BYTES / pace);
+    this.#nextSendAt = Math.max(this.#nextSendAt, earliest) + bytes / pace;
+  }
+
+  /** A packet arrived at the far end; `onAcknowledgement` follows once for the whole lot. */
+  onDelivered(bytes: number): void {
+    this.inFlight -= bytes;
+    this.delivered += bytes;
+  }
+
+  /** A packet is lost, or was sent again without being known to be. */
+  onLost(bytes: number): void {
+    this.inFlight -= bytes;
+  }
+
+  /** There was nothing more to send although the window had room. */
+  onIdle(): void {
+    this.#limitedUntil = this.delivered + this.inFlight;
+  }
+
+  /** @param newest stamp of the packet sent last among those just delivered. */
+  onAcknowledgement(newest: SendStamp, rttMs: number, now: number): void {
+    this.#updateRtt(rttMs, now);
+    const roundEnded = newest.delivered >= this.#roundEnds;
+    if (roundEnded) this.#roundEnds = this.delivered;
+    const sendMs = newest.sentAt - newest.firstSentAt;
+    const ackMs = now - newest.deliveredAt;
+    const intervalMs = Math.max(sendMs, ackMs);
+    this.deliveredAt = now;
+    this.firstSentAt = newest.sentAt;
+    if (intervalMs > 0 && intervalMs >= this.#minRttMs) {
+      this.#updateRate((this.delivered - newest.delivered) / intervalMs, newest.applicationLimited, roundEnded, now);
+    }
+    if (roundEnded && !newest.applicationLimited) this.#checkPlateau();
+    this.#advance(now);
+    this.#updateWindow();
+  }
+
+  #updateRtt(rttMs: number, now: number): void {
+    const expired = now - this.#minRttAt > MIN_RTT_AGE_MS;
+    if (rttMs <= this.#minRttMs || expired) {
+      if (expired && rttMs > this.#minRttMs && this.#mode === 'cruise') {
+        this.#mode = 'probe-rtt';
+        this.#pacingGain = 1;
+        this.#windowGain = PROBE_RTT_GAIN;
+        this.#probeRttUntil = now + Math.max(PROBE_RTT_MS, 2 * rttMs);
+      }
+      this.#minRttMs = rttMs;
+      this.#minRttAt = now;
+    }
+  }
+
+  #updateRate(sample: number, limited: boolean, roundEnded: boolean, now: number): void {
+    if (roundEnded && now - this.#epochBegan >= EPOCH_MIN_MS && !limited) {
+      this.#epochBegan = now;
+      this.#epoch = (this.#epoch + 1) % RATE_EPOCHS;
+      this.#epochRates[this.#epoch] = 0;
+      this.#rate = 0;
+      for (const rate of this.#epochRates) if (rate > this.#rate) this.#rate = rate;
+    }
+    if (limited && sample <= this.#rate) return;
+    if (sample > (this.#epochRates[this.#epoch] ?? 0)) this.#epochRates[this.#epoch] = sample;
+    if (sample > this.#rate) this.#rate = sample;
+  }
+
+  #checkPlateau(): void {
+    if (this.#mode !== 'startup') return;
+    if (this.#rate >= this.#plateauRate * PLATEAU_GROWTH) {
+      this.#plateauRate = this.#rate;
+      this.#plateauRounds = 0;
+    } else if (++this.#plateauRounds >= PLATEAU_ROUNDS) {
+      this.#mode = 'drain';
+      this.#pacingGain = 1 / STARTUP_GAIN;
+    }
+  }
+
+  #advance(now: number): void {
+    const bdp = this.#rate * this.#minRttMs;
+    if (this.#mode === 'drain' && this.inFlight <= bdp + this.#rate * LOOP_ALLOWANCE_MS) this.#cruise(2, now);
+    if (this.#mode === 'probe-rtt' && now >= this.#probeRttUntil) this.#cruise(2, now);
+    if (this.#mode !== 'cruise') return;
+    const phaseMs = Math.max(this.#minRttMs, EPOCH_MIN_MS);
+    const drained = this.#cycle === 1 && this.inFlight <= bdp;
+    if (now - this.#cycleBegan >= phaseMs || drained) this.#cruise((this.#cycle + 1) % CYCLE_GAINS.length, now);
+  }
+
+  #cruise(cycle: number, now: number): void {
+    this.#mode = 'cruise';
+    this.#cycle = cycle;
+    this.#cycleBegan = now;
+    this.#pacingGain = CYCLE_GAINS[cycle] ?? 1;
+    this.#windowGain = WINDOW_GAIN;
+  }
+
+  #updateWindow(): void {
+    if (this.#rate === 0) return;
+    const bytes = this.#rate * (this.#windowGain * this.#minRttMs + LOOP_ALLOWANCE_MS);
+    const floor = this.#mode === 'startup' ? INITIAL_WINDOW_BYTES : MIN_WINDOW_BYTES;
+    this.#window = Math.max(bytes, floor);
+  }
+}
