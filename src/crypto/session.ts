@@ -78,7 +78,11 @@ export interface Session {
    * was seen before.
    */
   openDatagram(datagram: Uint8Array): Uint8Array | undefined;
-  /** New keys from a new handshake, with indices of their own. The former ones keep opening for one generation. */
+  /**
+   * New keys from a new handshake, with indices of their own. The former ones keep opening for one generation, and
+   * for FORMER_KEYS_MS: the side that began it sends something at once, so that the other changes in time. One side
+   * of a session begins them all; if both did, they could end up sealing under different generations.
+   */
   rekey(options: RekeyOptions): void;
   /** Whether a new handshake is due: 2 minutes of use or 2^32 messages under the newest keys. */
   needsRekey(now: number): boolean;

@@ -230,6 +230,15 @@ test('new keys are due two minutes after the handshake, if there was use', () =>
   assert.equal(a.needsRekey(REKEY_AFTER_MS), true);
 });
 
+test("sessions survive that libsodium's memory grows and moves", async () => {
+  const { argon2id, memory } = await import('../../src/crypto/sodium.ts');
+  const { a, b } = ends();
+  const before = memory().length;
+  argon2id({ password: Buffer.from('x'), salt: Buffer.alloc(16), passes: 1, memoryBytes: 2 * before });
+  assert.ok(memory().length > before);
+  assert.equal(open(b, seal(a, Buffer.from('after')))?.toString(), 'after');
+});
+
 test('a closed session neither seals nor opens, shows nothing, and may be closed again', () => {
   const { a, b } = ends();
   const datagram = seal(a, Buffer.alloc(1));
