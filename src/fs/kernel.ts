@@ -96,6 +96,8 @@ export interface OpenIntent {
   readonly sync: boolean;
   readonly dataSync: boolean;
   readonly direct: boolean;
+  /** With `truncate`: set-user-id and set-group-id bits go, as in setattr. */
+  readonly killPrivileges?: boolean;
 }
 
 export interface KernelFileSystem {
@@ -190,6 +192,8 @@ export interface KernelNotifier {
   invalidateEntry(parent: NodeId, name: ByteString): void;
   /** The name is gone; unlike invalidateEntry this also tells inotify watchers. */
   deleteEntry(parent: NodeId, child: NodeId, name: ByteString): void;
+  /** Settles when the kernel has taken what was told so far, or after a short while: it may be waiting for us. */
+  settled?(): Promise<void>;
 }
 
 export interface MountOptions {

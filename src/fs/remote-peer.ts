@@ -84,7 +84,7 @@ export function createRemotePeer({ channel, clock, log }: RemotePeerOptions): Re
     channel,
     handlers: {
       recall: async ({ share, path, what, change }) => {
-        trees.get(share)?.recalled(path, what, change);
+        await trees.get(share)?.recalled(path, what, change);
         return { reply: {} };
       },
     },

@@ -11,10 +11,12 @@ import { RECALL, type Attributes, type CallName, type RequestOf } from '../wire/
 import { DirectoryCache } from './remote-cache.ts';
 import { RemoteFiles, type RemoteFile } from './remote-file.ts';
 import { ChangeOrder, type PeerLease } from './remote-lease.ts';
-import type { InvalidateListener } from './remote-tree.ts';
 
 /** Tuning: with more than this unwritten, a look at a file by name does not wait for the writes, bytes. */
 const WAIT_FOR_WRITES = 1024 * 1024;
+
+/** `what`: bits of RECALL, what of the path is no longer known. The recall is answered when all have settled. */
+export type InvalidateListener = (path: ByteString, what: number) => void | Promise<void>;
 
 export interface RemoteShareOptions {
   readonly channel: Channel;
@@ -151,7 +153,7 @@ export class RemoteShare {
     return size === attributes.size ? attributes : { ...attributes, size };
   }
 
-  recalled(path: ByteString, what: number, change: number): void {
+  async recalled(path: ByteString, what: number, change: number): Promise<void> {
     this.order.saw(path, what, change);
     this.cache.recalled(path, what);
     for (const file of this.files.all()) {
@@ -163,7 +165,7 @@ export class RemoteShare {
         if (wasNamed || what & RECALL.subtree) handle.isLeased = false;
       }
     }
-    for (const listener of this.#listeners) listener(path, what);
+    await Promise.all([...this.#listeners].map((listener) => listener(path, what)));
   }
 
   onInvalidate(listener: InvalidateListener): () => void {

@@ -7,11 +7,8 @@ import { codeOf, PeerfsError } from '../errors.ts';
 import { ATTRIBUTE_FLAGS, RENAME, SETATTR, type Attributes, type RequestOf } from '../wire/schema.ts';
 import { RemoteDirectories } from './remote-directories.ts';
 import { RemoteFileOperations } from './remote-files.ts';
-import { RemoteShare, type RemoteShareOptions } from './remote-share.ts';
+import { RemoteShare, type InvalidateListener, type RemoteShareOptions } from './remote-share.ts';
 import type * as tree from './tree.ts';
-
-/** Bits of RECALL: what of the path is no longer known. */
-export type InvalidateListener = (path: ByteString, what: number) => void;
 
 export interface RemoteTree extends tree.Tree {
   readonly share: number;
@@ -24,7 +21,7 @@ export interface RemoteTree extends tree.Tree {
   /** Settles when nothing is unwritten. */
   drained(): Promise<void>;
   /** A recall by the peer. */
-  recalled(path: ByteString, what: number, change: number): void;
+  recalled(path: ByteString, what: number, change: number): Promise<void>;
   /** The peer's node is another one now: handles and leases are gone. */
   serverRestarted(): void;
 }
@@ -65,8 +62,8 @@ class Remote implements RemoteTree {
     return this.#files.drainAll();
   }
 
-  recalled(path: ByteString, what: number, change: number): void {
-    this.#share.recalled(path, what, change);
+  recalled(path: ByteString, what: number, change: number): Promise<void> {
+    return this.#share.recalled(path, what, change);
   }
 
   serverRestarted(): void {

@@ -10,7 +10,7 @@ import type { Logger } from '../log.ts';
 import type { Answer, CallContext, Channel, Handlers } from '../net/channel.ts';
 import { OPEN, RECALL, RENAME, SETATTR, type Attributes, type CallName, type RequestOf } from '../wire/schema.ts';
 import type { LeaseHolder, LeaseTable, TreeLeases } from './leases.ts';
-import { ServedHandle, ServedHandles } from './served-handles.ts';
+import { ServedHandle, ServedHandles, type ServedFolder } from './served-handles.ts';
 import type { AttributeChange, LockRange, TreeChange, WatchedTree } from './tree.ts';
 
 const S_IFMT = 0o170000;
@@ -49,14 +49,6 @@ export interface Serving {
   readonly handlers: Omit<Handlers, 'recall'>;
   /** Releases handles, locks, leases. Idempotent. */
   close(): void;
-}
-
-/** A share while the peer may see it. */
-export interface ServedFolder {
-  folder: SharedFolder;
-  readonly tree: WatchedTree;
-  readonly leases: TreeLeases;
-  readonly holder: LeaseHolder;
 }
 
 /** Grows with each peer served: lock owners of different peers differ by it. */
@@ -114,11 +106,11 @@ class PeerServing {
     return {
       listShares: this.#heard(async () => ({
         reply: {
-          shares: [...this.#folders.values()].map(({ folder }) => ({
-            share: folder.share,
-            name: folder.name,
-            writable: folder.writable,
-            idmap: folder.idmap === 'none' ? 1 : 0,
+          shares: this.#shares.list(this.#channel.peerId).map(({ share, name, writable, idmap }) => ({
+            share,
+            name,
+            writable,
+            idmap: idmap === 'none' ? 1 : 0,
           })),
         },
       })),
@@ -402,7 +394,7 @@ class PeerServing {
 
   #writable(share: number): ServedFolder {
     const served = this.#served(share);
-    if (!served.folder.writable) throw new PeerfsError('EROFS', 'the share is read-only');
+    if (!served.isWritable) throw new PeerfsError('EROFS', 'the share is read-only');
     return served;
   }
 
@@ -415,7 +407,7 @@ class PeerServing {
 
   #writing(handle: number): ServedHandle {
     const open = this.#file(handle);
-    if (!open.served.folder.writable) throw new PeerfsError('EROFS', 'the share is read-only');
+    if (!open.served.isWritable) throw new PeerfsError('EROFS', 'the share is read-only');
     return open;
   }
 
@@ -434,28 +426,28 @@ class PeerServing {
     for (const folder of listed) {
       seen.add(folder.share);
       const served = this.#folders.get(folder.share);
-      if (served?.tree === folder.tree) served.folder = folder;
+      if (served?.tree === folder.tree) served.isWritable = folder.writable;
       else {
         if (served !== undefined) this.#dropShare(served);
         this.#folders.set(folder.share, this.#serve(folder));
       }
     }
-    for (const served of [...this.#folders.values()]) if (!seen.has(served.folder.share)) this.#dropShare(served);
+    for (const served of [...this.#folders.values()]) if (!seen.has(served.share)) this.#dropShare(served);
   }
 
   #serve(folder: SharedFolder): ServedFolder {
-    const { share, tree } = folder;
+    const { share, tree, writable } = folder;
     const holder: LeaseHolder = {
       heardAt: () => this.#heardAt,
       recall: async (path, what, change) => {
         await this.#channel.call('recall', { share, path, what, change });
       },
     };
-    return { folder, tree, leases: this.#leaseTable.of(tree), holder };
+    return { share, isWritable: writable, tree, leases: this.#leaseTable.of(tree), holder };
   }
 
   #dropShare(served: ServedFolder): void {
-    this.#folders.delete(served.folder.share);
+    this.#folders.delete(served.share);
     served.leases.dropHolder(served.holder);
     for (const [number, open] of this.#handles.entries()) if (open.served === served) void this.#release(number);
   }

@@ -3,12 +3,20 @@
  */
 import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
-import type { FollowedPath } from './leases.ts';
-import type { ServedFolder } from './serve.ts';
-import type { Handle } from './tree.ts';
+import type { FollowedPath, LeaseHolder, TreeLeases } from './leases.ts';
+import type { Handle, WatchedTree } from './tree.ts';
 
 /** Tuning: open files and directories of one peer. */
 export const HANDLES_PER_PEER = 4096;
+
+/** A share while the peer may see it. */
+export interface ServedFolder {
+  readonly share: number;
+  isWritable: boolean;
+  readonly tree: WatchedTree;
+  readonly leases: TreeLeases;
+  readonly holder: LeaseHolder;
+}
 
 export class ServedHandle implements FollowedPath {
   readonly served: ServedFolder;

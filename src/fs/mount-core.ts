@@ -1,0 +1,249 @@
+/**
+ * What all operations of a mount have in common: nodes and handles, what a peer's attributes look like to the kernel,
+ * how long the kernel may keep them, where a name leads, and giving up when the caller is gone.
+ */
+import { join, ROOT, type ByteString } from '../bytestring.ts';
+import type { Clock } from '../clock.ts';
+import { PeerfsError } from '../errors.ts';
+import type { Attributes } from '../wire/schema.ts';
+import type {
+  AttributesReply,
+  EntryReply,
+  KernelAttributes,
+  KernelNotifier,
+  NegativeReply,
+  NodeId,
+  RequestContext,
+} from './kernel.ts';
+import type { Logger } from '../log.ts';
+import { MountHandles } from './mount-handles.ts';
+import type { MountedShare, MountNode } from './mount-node.ts';
+import { MountNodes } from './mount-nodes.ts';
+import { FOLDER_IDENTITY, PeerFolder, type MountedPeer, type PeerDirectory } from './mount-peers.ts';
+import type { RemoteTree } from './remote-tree.ts';
+
+/** Tuning: how long the kernel may keep what we know without asking anybody (peers' folders), milliseconds. */
+const OWN_MS = 1000;
+const BLOCK = 4096;
+
+export interface MountFileSystemOptions {
+  readonly peers: PeerDirectory;
+  /** Owner of everything in the mount where ids are not passed through. */
+  readonly uid: number;
+  readonly gid: number;
+  /** 16 random bytes of the home: inode numbers are made with it. */
+  readonly inodeKey: Uint8Array;
+  readonly readOnly: boolean;
+  /** confined: links of a peer that could lead out of its share are refused (EPERM at readlink). Default. */
+  readonly links?: 'confined' | 'verbatim';
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Where a name in a directory leads. */
+export interface Place {
+  readonly parent: MountNode;
+  /** As the kernel says it. */
+  readonly name: ByteString;
+  readonly share: MountedShare;
+  readonly tree: RemoteTree;
+  readonly path: ByteString;
+}
+
+export class MountCore {
+  readonly nodes = new MountNodes();
+  readonly handles = new MountHandles();
+  readonly uid: number;
+  readonly gid: number;
+  readonly isReadOnly: boolean;
+  readonly areLinksVerbatim: boolean;
+  readonly clock: Clock;
+  readonly folders = new Map<ByteString, { readonly folder: PeerFolder; readonly node: MountNode }>();
+  notifier: KernelNotifier | undefined;
+  readonly #homeKey: Uint8Array;
+  /** Attributes of peers' folders as last heard. */
+  readonly #folderAttributes = new WeakMap<MountNode, Attributes>();
+  readonly #startedSec: number;
+
+  constructor({ uid, gid, inodeKey, readOnly, links, clock }: MountFileSystemOptions) {
+    this.uid = uid;
+    this.gid = gid;
+    this.#homeKey = inodeKey;
+    this.isReadOnly = readOnly;
+    this.areLinksVerbatim = links === 'verbatim';
+    this.clock = clock;
+    this.#startedSec = Math.floor(clock.wallMs() / 1000);
+  }
+
+  /** @throws PeerfsError ESTALE for a number that was never given or was forgotten. */
+  node(id: NodeId): MountNode {
+    const node = this.nodes.get(id);
+    if (node === undefined) throw new PeerfsError('ESTALE', 'no such node');
+    return node;
+  }
+
+  addFolder(peer: MountedPeer): { readonly folder: PeerFolder; readonly node: MountNode } {
+    const folder = new PeerFolder(peer, this.#homeKey);
+    const node = this.nodes.addPeer(folder, folder.inbox.inodeNumber(FOLDER_IDENTITY));
+    this.nodes.link(this.nodes.root, peer.petname, node);
+    const added = { folder, node };
+    this.folders.set(peer.petname, added);
+    return added;
+  }
+
+  /** @throws PeerfsError EROFS. */
+  checkWritable(): void {
+    if (this.isReadOnly) throw new PeerfsError('EROFS', 'the mount is read-only');
+  }
+
+  /** The share that a node stands in. @throws PeerfsError EPERM for the root. */
+  shareOf(node: MountNode): MountedShare {
+    if (node.share === undefined) throw new PeerfsError('EPERM', 'the folder of peers itself');
+    return node.share;
+  }
+
+  /** @throws PeerfsError ESTALE if the node has no name any more. */
+  pathOf(node: MountNode): ByteString {
+    const path = this.nodes.pathOf(node);
+    if (path === undefined) throw new PeerfsError('ESTALE', 'the file has no name any more');
+    return path;
+  }
+
+  /** For operations that change names. @param taken what to say if the name is a share's own. */
+  place(parentId: NodeId, name: ByteString, taken: 'EEXIST' | 'EBUSY'): Place {
+    this.checkWritable();
+    const parent = this.node(parentId);
+    if (parent.kind === 'root') {
+      if (taken === 'EEXIST' && this.folders.has(name)) throw new PeerfsError('EEXIST', "a peer's folder");
+      throw new PeerfsError(this.folders.has(name) ? 'EBUSY' : 'EPERM', 'only peers stand here');
+    }
+    const share = this.shareOf(parent);
+    if (parent.kind === 'peer') {
+      if (parent.folder?.shown.has(name) === true) throw new PeerfsError(taken, 'the folder of a share');
+      const path = parent.folder?.inboxName(name) ?? name;
+      return { parent, name, share, tree: share.tree, path };
+    }
+    return { parent, name, share, tree: share.tree, path: join(this.pathOf(parent), name) };
+  }
+
+  /** A name that was found. The caller counts the lookup when it is delivered. */
+  entry(parent: MountNode, name: ByteString, share: MountedShare, path: ByteString, found: Attributes): EntryReply {
+    return this.entryOf(this.nodes.adopt(parent, name, share, found, false), path, found);
+  }
+
+  entryOf(node: MountNode, path: ByteString, found: Attributes): EntryReply {
+    const leaseMs = node.share?.tree.leaseOf(path) ?? 0;
+    node.keptUntil = this.clock.now() + leaseMs;
+    return {
+      node: node.id,
+      generation: 0,
+      attributes: this.attributes(node, found),
+      attributesMs: leaseMs,
+      entryMs: leaseMs,
+    };
+  }
+
+  /** Counts the lookup and hands out. */
+  delivered(entry: EntryReply): EntryReply {
+    const node = this.nodes.get(entry.node);
+    if (node !== undefined) node.lookups += 1;
+    return entry;
+  }
+
+  undeliver(entry: EntryReply | NegativeReply): void {
+    if (entry.node !== 0) this.nodes.forget(entry.node, 1);
+  }
+
+  absent(parent: MountNode, name: ByteString, tree: RemoteTree, path: ByteString): NegativeReply {
+    const leaseMs = tree.leaseOf(path);
+    const mayKeep = leaseMs > 0 && this.nodes.noteAbsent(parent, name, this.clock.now() + leaseMs);
+    return { node: 0, entryMs: mayKeep ? leaseMs : 0 };
+  }
+
+  attributes(node: MountNode, found: Attributes): KernelAttributes {
+    const passesIds = node.share?.passesIds === true;
+    node.mode = found.mode;
+    return {
+      inode: node.inode,
+      mode: found.mode,
+      nlink: found.nlink,
+      uid: passesIds ? found.uid : this.uid,
+      gid: passesIds ? found.gid : this.gid,
+      size: found.size,
+      blocks: found.blocks,
+      blksize: found.blksize,
+      atimeSec: found.atimeSec,
+      atimeNsec: found.atimeNsec,
+      mtimeSec: found.mtimeSec,
+      mtimeNsec: found.mtimeNsec,
+      ctimeSec: found.ctimeSec,
+      ctimeNsec: found.ctimeNsec,
+    };
+  }
+
+  /** The root's and peers' folders': answered without asking anybody. */
+  ownAttributes(node: MountNode): AttributesReply {
+    const heard = node.share?.tree.known(ROOT) ?? this.#folderAttributes.get(node);
+    if (heard) {
+      this.#folderAttributes.set(node, heard);
+      return { attributes: this.attributes(node, heard), attributesMs: OWN_MS };
+    }
+    const time = this.#startedSec;
+    const attributes: KernelAttributes = {
+      inode: node.inode,
+      mode: 0o040700,
+      nlink: 2,
+      uid: this.uid,
+      gid: this.gid,
+      size: BLOCK,
+      blocks: BLOCK / 512,
+      blksize: BLOCK,
+      atimeSec: time,
+      atimeNsec: 0,
+      mtimeSec: time,
+      mtimeNsec: 0,
+      ctimeSec: time,
+      ctimeNsec: 0,
+    };
+    return { attributes, attributesMs: OWN_MS };
+  }
+
+  noteFolderAttributes(node: MountNode, attributes: Attributes): void {
+    this.#folderAttributes.set(node, attributes);
+  }
+
+  ownEntry(node: MountNode): EntryReply {
+    const reply = this.ownAttributes(node);
+    return { ...reply, node: node.id, generation: 0, entryMs: OWN_MS };
+  }
+
+  /**
+   * Waits for `work` unless the caller is gone first (EINTR).
+   * @param undo takes back what came too late.
+   */
+  wait<T>({ signal }: RequestContext, work: Promise<T>, undo?: (late: T) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let isGone = false;
+      const gone = () => {
+        isGone = true;
+        reject(new PeerfsError('EINTR'));
+      };
+      if (signal.aborted) gone();
+      else signal.addEventListener('abort', gone, { once: true });
+      work.then(
+        (value) => {
+          signal.removeEventListener('abort', gone);
+          if (isGone) undo?.(value);
+          else resolve(value);
+        },
+        (error: unknown) => {
+          signal.removeEventListener('abort', gone);
+          reject(error instanceof Error ? error : new PeerfsError('EIO', 'unknown', { cause: error }));
+        },
+      );
+    });
+  }
+}
+
+export const versionOf = (attributes: Attributes): string =>
+  `${attributes.size} ${attributes.mtimeSec} ${attributes.mtimeNsec} ${attributes.ctimeSec} ${attributes.ctimeNsec}`;

@@ -1,0 +1,156 @@
+/**
+ * The mount's operations on open directories. A row's cursor is its position in what this handle has read, so that a
+ * listing goes on where it stopped whatever changes meanwhile; reading from the beginning asks anew.
+ */
+import { join, ROOT, type ByteString } from '../bytestring.ts';
+import { PeerfsError } from '../errors.ts';
+import { LIMITS } from '../wire/schema.ts';
+import type { DirectoryRow, EntryReply, KernelFileSystem } from './kernel.ts';
+import type { MountCore } from './mount-core.ts';
+import { shareEntry } from './mount-names.ts';
+import type { DirectoryListing, ListedRow, MountHandle, MountNode } from './mount-node.ts';
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+
+type DirectoryOperations = Pick<KernelFileSystem, 'opendir' | 'readdir' | 'fsyncdir' | 'releasedir'>;
+
+const emptyListing = (): DirectoryListing => ({
+  rows: [{ kind: 'self' }, { kind: 'parent' }],
+  isComplete: false,
+  cursor: 0n,
+  next: undefined,
+});
+
+export function directoryOperations(core: MountCore): DirectoryOperations {
+  const { nodes, handles } = core;
+
+  async function open(node: MountNode): Promise<MountHandle> {
+    if (node.kind === 'root') return { node, tree: undefined, handle: 0, listing: emptyListing(), hasWritten: false };
+    const { tree } = core.shareOf(node);
+    if (node.kind === 'peer') await node.folder?.shares();
+    const handle = await tree.openDirectory(core.pathOf(node));
+    return { node, tree, handle, listing: emptyListing(), hasWritten: false };
+  }
+
+  /** Rows that come before the tree's own. */
+  async function firstRows({ node }: MountHandle): Promise<ListedRow[]> {
+    if (node.kind === 'root') {
+      return [...core.folders].map(([name, { node: folder }]) => ({ kind: 'node', name, node: folder }));
+    }
+    if (node.kind !== 'peer' || node.folder === undefined) return [];
+    const rows: ListedRow[] = [];
+    for (const [name, share] of await node.folder.shares()) {
+      // A share that fails (its folder is gone from the peer's disk) does not spoil the others.
+      const entry = await shareEntry(core, node, name, share).catch(() => undefined);
+      const top = entry === undefined ? undefined : nodes.get(entry.node);
+      if (top !== undefined) rows.push({ kind: 'node', name, node: top });
+    }
+    return rows;
+  }
+
+  async function readMore(open: MountHandle, listing: DirectoryListing): Promise<void> {
+    const isFirst = listing.rows.length === 2 && listing.cursor === 0n;
+    if (isFirst) listing.rows.push(...(await firstRows(open)));
+    if (open.tree === undefined) {
+      listing.isComplete = true;
+      return;
+    }
+    const { entries, end } = await open.tree.readDirectory(open.handle, listing.cursor, LIMITS.entriesPerReply);
+    const folder = open.node.kind === 'peer' ? open.node.folder : undefined;
+    for (const entry of entries) {
+      const name = folder === undefined ? entry.name : folder.shownInboxName(entry.name);
+      listing.rows.push({ kind: 'entry', name, entry });
+    }
+    const last = entries.at(-1);
+    if (last !== undefined) listing.cursor = last.cursor;
+    listing.isComplete = end || last === undefined;
+  }
+
+  function more(open: MountHandle, listing: DirectoryListing): Promise<void> {
+    listing.next ??= readMore(open, listing).finally(() => {
+      listing.next = undefined;
+    });
+    return listing.next;
+  }
+
+  /** @returns the row, and the entry in it if one was asked for. */
+  function rowAt(open: MountHandle, row: ListedRow, cursor: bigint, plus: boolean, top: ByteString): DirectoryRow {
+    const { node } = open;
+    if (row.kind === 'self' || row.kind === 'parent') {
+      const at = row.kind === 'self' ? node : (node.links[0]?.parent ?? nodes.root);
+      const name = (row.kind === 'self' ? '.' : '..') as ByteString;
+      return { name, cursor, entry: undefined, inode: at.inode, type: S_IFDIR };
+    }
+    if (row.kind === 'node') {
+      const { name, node: child } = row;
+      const entry = plus && child.kind === 'peer' ? core.ownEntry(child) : plus ? topEntry(child) : undefined;
+      return { name, cursor, entry, inode: child.inode, type: S_IFDIR };
+    }
+    const { name, entry: listed } = row;
+    const { share } = node;
+    if (share === undefined) throw new PeerfsError('EIO', 'a listing without a share');
+    const path = join(top, listed.name);
+    // What was listed may have been recalled since: then the kernel is told, but not to keep it.
+    const known = plus ? share.tree.known(path) : undefined;
+    const attributes = known ?? listed.attributes;
+    const entry = plus ? core.entry(node, name, share, path, attributes) : undefined;
+    const inode = entry?.attributes.inode ?? share.nodes.get(attributes.inode)?.inode ?? share.inodeNumber(attributes);
+    return { name, cursor, entry, inode, type: attributes.mode & S_IFMT };
+  }
+
+  function topEntry(node: MountNode): EntryReply | undefined {
+    const known = node.share?.tree.known(ROOT);
+    return known ? core.entryOf(node, ROOT, known) : undefined;
+  }
+
+  return {
+    opendir: async (id, context) => {
+      const node = core.node(id);
+      const opened = open(node).then((handle) => handles.add(handle));
+      const handle = await core.wait(context, opened, (late) => void release(core, late));
+      return { handle, keepCache: false, directIo: false, cacheDirectory: false };
+    },
+
+    readdir: async (number, cursor, plus, add, context) => {
+      const opened = handles.get(number);
+      if (opened.listing === undefined) throw new PeerfsError('ENOTDIR', 'not a directory');
+      const { listing } = opened;
+      let position = Number(cursor);
+      if (position === 0 && listing.rows.length > 2) Object.assign(listing, emptyListing());
+      const top = opened.node.kind === 'root' ? ROOT : (nodes.pathOf(opened.node) ?? ROOT);
+      for (;;) {
+        while (position >= listing.rows.length && !listing.isComplete) {
+          await core.wait(context, more(opened, listing));
+        }
+        const row = listing.rows[position];
+        if (row === undefined) return;
+        position += 1;
+        const told = rowAt(opened, row, BigInt(position), plus, top);
+        if (!add(told)) {
+          const refused = told.entry === undefined ? undefined : nodes.get(told.entry.node);
+          if (refused !== undefined) nodes.release(refused);
+          return;
+        }
+        if (told.entry !== undefined) core.delivered(told.entry);
+      }
+    },
+
+    fsyncdir: async (number, dataOnly, context) => {
+      const opened = handles.get(number);
+      if (opened.tree !== undefined) await core.wait(context, opened.tree.fsync(opened.handle, dataOnly));
+    },
+
+    releasedir: (number) => {
+      release(core, number);
+      return Promise.resolve();
+    },
+  };
+}
+
+function release(core: MountCore, number: number): void {
+  const open = core.handles.remove(number);
+  if (open === undefined) return;
+  if (open.handle !== 0) void open.tree?.release(open.handle).catch(() => undefined);
+  core.nodes.release(open.node);
+}

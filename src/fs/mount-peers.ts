@@ -1,0 +1,136 @@
+/**
+ * The folders of peers in a mount: which names they show. A peer's folder is our inbox at the peer with the peer's
+ * shares in it. Where names clash the newcomer is shown renamed, and stays so while the mount lives: a share as
+ * `Name (share)`, a file of the inbox that came later as `Name (inbox)`.
+ */
+import { fromText, type ByteString } from '../bytestring.ts';
+import { codeOf } from '../errors.ts';
+import type { ShareInfo } from '../wire/schema.ts';
+import { inodeNumber, shareKey } from './inode-numbers.ts';
+import type { MountedShare, PeerNames } from './mount-node.ts';
+import type { FileIdentity } from './remote-file.ts';
+import type { RemotePeer } from './remote-peer.ts';
+
+const SHARE_SUFFIX = ' (share)';
+const INBOX_SUFFIX = fromText(' (inbox)');
+
+export interface MountedPeer {
+  /** Name of its directory. */
+  readonly petname: ByteString;
+  readonly peerId: string;
+  readonly remote: RemotePeer;
+}
+
+export interface PeerDirectory {
+  /** All known peers, online or not; petnames are unique. */
+  list(): readonly MountedPeer[];
+  /** A peer came, went or was renamed. @returns a function that ends the listening. */
+  onChange(listener: () => void): () => void;
+}
+
+export class PeerFolder implements PeerNames {
+  readonly inbox: MountedShare;
+  readonly #homeKey: Uint8Array;
+  readonly #shares = new Map<number, MountedShare>();
+  /** Names by which shares are shown; kept when a share goes. */
+  readonly #shownNames = new Map<number, ByteString>();
+  peer: MountedPeer;
+  /** Called when all() has grown. */
+  onNewShare: (() => void) | undefined = undefined;
+  #shown = new Map<ByteString, MountedShare>();
+  #list: readonly ShareInfo[] | undefined;
+
+  constructor(peer: MountedPeer, homeKey: Uint8Array) {
+    this.peer = peer;
+    this.#homeKey = homeKey;
+    this.inbox = this.#share(0);
+  }
+
+  /** Shares by shown name. Asks the peer if it has not been asked or something changed. */
+  async shares(): Promise<ReadonlyMap<ByteString, MountedShare>> {
+    const list = await this.peer.remote.shares();
+    if (list !== this.#list) await this.#refresh(list);
+    return this.#shown;
+  }
+
+  /** Shares by shown name as last heard. */
+  get shown(): ReadonlyMap<ByteString, MountedShare> {
+    return this.#shown;
+  }
+
+  /** All shares ever seen, the inbox among them. */
+  all(): Iterable<MountedShare> {
+    return this.#shares.values();
+  }
+
+  /** The name in the inbox that a shown name stands for. */
+  inboxName(shown: ByteString): ByteString {
+    if (!shown.endsWith(INBOX_SUFFIX)) return shown;
+    const name = shown.slice(0, -INBOX_SUFFIX.length) as ByteString;
+    return this.#shown.has(name) ? name : shown;
+  }
+
+  /** How a name of the inbox is shown. */
+  shownInboxName(name: ByteString): ByteString {
+    return this.#shown.has(name) ? ((name + INBOX_SUFFIX) as ByteString) : name;
+  }
+
+  async #refresh(list: readonly ShareInfo[]): Promise<void> {
+    const shown = new Map<ByteString, MountedShare>();
+    for (const { share, name, idmap } of list) {
+      const mounted = this.#share(share);
+      mounted.passesIds = idmap === 1;
+      if (share === 0) continue;
+      let shownName = this.#shownNames.get(share);
+      if (shownName === undefined || shown.has(shownName)) {
+        shownName = await this.#freeName(name, shown);
+        this.#shownNames.set(share, shownName);
+      }
+      shown.set(shownName, mounted);
+    }
+    this.#shown = shown;
+    this.#list = list;
+  }
+
+  async #freeName(name: ByteString, shown: ReadonlyMap<ByteString, MountedShare>): Promise<ByteString> {
+    const isTaken = async (candidate: ByteString) => shown.has(candidate) || (await this.#isInInbox(candidate));
+    if (!(await isTaken(name))) return name;
+    const renamed = (name + fromText(SHARE_SUFFIX)) as ByteString;
+    let candidate = renamed;
+    for (let count = 2; await isTaken(candidate); count++) {
+      candidate = (name + fromText(` (share ${count})`)) as ByteString;
+    }
+    return candidate;
+  }
+
+  async #isInInbox(name: ByteString): Promise<boolean> {
+    try {
+      await this.inbox.tree.getattr(name, 0);
+      return true;
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENAMETOOLONG' || codeOf(error) === 'ESTALE') return false;
+      throw error;
+    }
+  }
+
+  #share(share: number): MountedShare {
+    let mounted = this.#shares.get(share);
+    if (mounted === undefined) {
+      const key = shareKey(this.#homeKey, this.peer.peerId, share);
+      mounted = {
+        share,
+        tree: this.peer.remote.tree(share),
+        nodes: new Map(),
+        passesIds: false,
+        inodeNumber: (identity) => inodeNumber(key, identity),
+        top: undefined,
+      };
+      this.#shares.set(share, mounted);
+      this.onNewShare?.();
+    }
+    return mounted;
+  }
+}
+
+/** What stands for the folder itself in its number: no file has such an identity. */
+export const FOLDER_IDENTITY: FileIdentity = { inode: 0n, device: 0n, birthSec: -1, birthNsec: 0 };
