@@ -306,7 +306,7 @@ export class RemoteFileOperations {
     return this.through(open, true, (handle) => this.#share.call('read', { handle, offset, length })).then(
       ({ payload }) => {
         const end = offset + payload.length;
-        if (end > open.file.size) open.file.size = end;
+        if (payload.length > 0 && end > open.file.size) open.file.size = end;
         return payload;
       },
     );
