@@ -3,13 +3,18 @@
  * LocalTrees, each tree bound to one of them, so that its operations keep their order. They start with the first tree
  * and do not keep the process alive, except while a call is running.
  */
+import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
-import { isErrorCode, PeerfsError } from '../errors.ts';
+import { toBytes } from '../bytestring.ts';
+import { codeOf, isErrorCode, PeerfsError } from '../errors.ts';
 import type { CoreOptions, LocalCore } from './local-core.ts';
 import type { Handle, LockRequest, TreeChange } from './tree.ts';
 
-/** One stalled disk then stops at most a part of the shares; each takes about 8 MB. */
-const THREADS = 2;
+/** A thread for each disk, up to this many, so that one that stalls does not stop the others; each takes about 12 MB. */
+const THREADS = 3;
+
+/** Most of what is allocated there lives for one message. */
+const YOUNG_HEAP_MB = 8;
 
 type Methods = {
   [M in Exclude<keyof LocalCore, 'lock' | 'close'>]: Parameters<LocalCore[M]>;
@@ -63,14 +68,17 @@ interface Pending {
 }
 
 class DiskThread {
-  readonly #worker = new Worker(new URL('./disk-worker.js', import.meta.url), { name: 'disk' });
+  readonly #worker = new Worker(new URL('./disk-worker.js', import.meta.url), {
+    name: 'disk',
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
+  });
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Map<number, ChangeListener>();
   #queue: DiskRequest[] = [];
   #nextId = 1;
   #failed: PeerfsError | undefined;
-  /** Trees bound to it. */
-  trees = 0;
+  /** Devices of the trees bound to it, one for each. */
+  readonly devices: number[] = [];
 
   constructor() {
     this.#worker.unref();
@@ -146,20 +154,33 @@ export interface DiskTree {
   close(): Promise<void>;
 }
 
+/** The thread that has this device already, else a new one, else the one with the fewest trees. */
+function threadFor(device: number): DiskThread {
+  threads = threads.filter((thread) => thread.isAlive);
+  const same = threads.find(({ devices }) => devices.includes(device) || devices.length === 0);
+  if (same !== undefined) return same;
+  if (threads.length < THREADS) {
+    const fresh = new DiskThread();
+    threads.push(fresh);
+    return fresh;
+  }
+  return threads.reduce((least, one) => (one.devices.length < least.devices.length ? one : least));
+}
+
 /** @throws PeerfsError if the folder cannot be opened. */
 export async function openDiskTree(options: CoreOptions, onChange: ChangeListener): Promise<DiskTree> {
-  threads = threads.filter((thread) => thread.isAlive);
-  const idle = threads.find((one) => one.trees === 0);
-  if (idle === undefined && threads.length < THREADS) threads.push(new DiskThread());
-  const thread = idle ?? threads.reduce((least, one) => (one.trees < least.trees ? one : least));
+  const { dev } = await stat(toBytes(options.root)).catch((error: unknown) => {
+    throw new PeerfsError(codeOf(error), 'the shared folder cannot be opened', { cause: error });
+  });
+  const thread = threadFor(dev);
   const tree = nextTree++;
-  thread.trees++;
+  thread.devices.push(dev);
   thread.listen(tree, onChange);
   let isOpen = true;
   const close = async () => {
     if (!isOpen) return;
     isOpen = false;
-    thread.trees--;
+    thread.devices.splice(thread.devices.indexOf(dev), 1);
     thread.listen(tree, undefined);
     await thread.call(tree, 'close', []);
   };

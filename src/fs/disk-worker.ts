@@ -2,7 +2,7 @@
  * The disk thread: runs the operations of LocalTrees (src/fs/local-core.ts) for src/fs/disk-thread.ts, which alone
  * starts it. Requests come in batches and are run in order; the answers of a batch go back as one message.
  */
-import { parentPort, type MessagePort, type TransferListItem } from 'node:worker_threads';
+import { parentPort, type MessagePort } from 'node:worker_threads';
 import { systemClock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
@@ -12,6 +12,9 @@ import { createLocalCore, type LocalCore } from './local-core.ts';
 
 /** Bytes of an answer above this are moved, not copied. */
 const TRANSFER_BYTES = 16 * 1024;
+
+// Failures here are answers, not faults: nobody reads where in this thread they arose.
+Error.stackTraceLimit = 0;
 
 const trees = new Map<number, LocalCore>();
 const waiting = new Map<number, AbortController>();
@@ -28,12 +31,12 @@ function treeOf(request: DiskRequest): LocalCore {
   return tree;
 }
 
-function movable(bytes: Uint8Array | Float64Array, moved: TransferListItem[]): void {
+function movable(bytes: Uint8Array | Float64Array, moved: ArrayBuffer[]): void {
   if (bytes.byteLength >= TRANSFER_BYTES && bytes.buffer instanceof ArrayBuffer) moved.push(bytes.buffer);
 }
 
 /** @returns what crosses back: attributes packed, the rest as it is. */
-function run(port: MessagePort, request: DiskRequest, moved: TransferListItem[]): unknown {
+function run(port: MessagePort, request: DiskRequest, moved: ArrayBuffer[]): unknown {
   switch (request.method) {
     case 'openTree': {
       const [options] = request.args;
@@ -146,7 +149,7 @@ function failure(id: number, error: unknown): DiskAnswer {
 
 function serve(port: MessagePort, requests: readonly DiskRequest[]): void {
   const answers: DiskAnswer[] = [];
-  const moved: TransferListItem[] = [];
+  const moved: ArrayBuffer[] = [];
   for (const request of requests) {
     const { id } = request;
     try {

@@ -63,7 +63,7 @@ export function createLocalCore(options: CoreOptions, clock: Clock, onChange: Wa
   const root = new ShareRoot(options.root, options.crossMounts, options.walkOnly);
   const watches = new LocalWatches(root, onChange);
   const handles = new HandleTable(options.maxHandles);
-  const backend = createLockBackend(handles, (file, close) => watches.ownClose(file, close));
+  const backend = createLockBackend(handles, options.writable, (file, close) => watches.ownClose(file, close));
   const locks = new LockTable(clock, backend);
   const state: LocalState = { root, writable: options.writable, keepsIds: options.keepsIds, handles, locks, watches };
   return {

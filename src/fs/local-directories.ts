@@ -4,7 +4,7 @@ import { codeOf, PeerfsError } from '../errors.ts';
 import { readRows, seekRows } from '../sys/file-data.ts';
 import { closeDescriptor, statAt, statDescriptor } from '../sys/files.ts';
 import { mayHaveXattrs } from '../sys/xattrs.ts';
-import { OPEN } from '../wire/schema.ts';
+import { LIMITS, OPEN } from '../wire/schema.ts';
 import { attributesOf, packAttributes, PACKED_NUMBERS } from './local-attributes.ts';
 import { fileKey, type LocalState } from './local-state.ts';
 import type { Handle } from './tree.ts';
@@ -18,6 +18,9 @@ export interface PackedListing {
 
 /** Packed attributes, then the upper and lower half of the cursor. */
 export const ENTRY_NUMBERS = PACKED_NUMBERS + 2;
+/** Of one answer. */
+const MAX_ENTRIES = LIMITS.entriesPerReply;
+const numbers = new Float64Array(MAX_ENTRIES * ENTRY_NUMBERS);
 /** What a record of getdents64 takes at least with a short name, bytes. */
 const ROW_BYTES = 24;
 
@@ -39,17 +42,17 @@ export function readDirectory(state: LocalState, handle: Handle, cursor: bigint,
   if (!open.isDirectory) throw new PeerfsError('ENOTDIR');
   if (open.cursor !== cursor || cursor === 0n) seekRows(open.descriptor, cursor);
   const names: ByteString[] = [];
-  const numbers = new Float64Array(maxEntries * ENTRY_NUMBERS);
+  const limit = Math.min(maxEntries, MAX_ENTRIES);
   let position = cursor;
   let end = false;
-  while (names.length < maxEntries) {
-    const rows = readRows(open.descriptor, Math.max((maxEntries - names.length) * ROW_BYTES, 1024));
+  while (names.length < limit) {
+    const rows = readRows(open.descriptor, Math.max((limit - names.length) * ROW_BYTES, 1024));
     if (rows === undefined) {
       end = true;
       break;
     }
     for (const { name, cursor: next } of rows) {
-      if (names.length === maxEntries) {
+      if (names.length === limit) {
         seekRows(open.descriptor, position);
         break;
       }

@@ -15,9 +15,13 @@ interface LockDescriptor {
   readonly canWrite: boolean;
 }
 
-/** @param closing runs the closing of a file that is open for writing (inotify tells of it). */
+/**
+ * @param writable whether files may be opened for writing, which write locks of the kernel need.
+ * @param closing runs the closing of a file that is open for writing (inotify tells of it).
+ */
 export function createLockBackend(
   handles: HandleTable,
+  writable: boolean,
   closing: (file: string, close: () => void) => void,
 ): LockBackend & { close(): void } {
   const byFile = new Map<string, LockDescriptor>();
@@ -25,7 +29,7 @@ export function createLockBackend(
   function descriptorOf(file: string, handle: Handle): LockDescriptor {
     let found = byFile.get(file);
     if (found === undefined) {
-      found = openFor(handles.get(handle).descriptor);
+      found = openFor(handles.get(handle).descriptor, writable);
       byFile.set(file, found);
     }
     return found;
@@ -75,12 +79,12 @@ export function createLockBackend(
   };
 }
 
-function openFor(descriptor: number): LockDescriptor {
+function openFor(descriptor: number, writable: boolean): LockDescriptor {
   try {
-    return { descriptor: reopen(descriptor, O.RDWR | O.NOCTTY), canWrite: true };
+    if (writable) return { descriptor: reopen(descriptor, O.RDWR | O.NOCTTY), canWrite: true };
   } catch (error) {
     const code = codeOf(error);
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') throw error;
-    return { descriptor: reopen(descriptor, O.RDONLY | O.NOCTTY), canWrite: false };
   }
+  return { descriptor: reopen(descriptor, O.RDONLY | O.NOCTTY), canWrite: false };
 }

@@ -164,14 +164,10 @@ class Local implements LocalTree {
     if ((open.flags & OPEN.read) === 0) throw new PeerfsError('EBADF', 'not open for reading');
     return this.#using(open, async () => {
       const bytes = length <= POOLED_BYTES ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
-      let done = 0;
-      while (done < length) {
-        const { bytesRead } = await readFd(open.descriptor, bytes, done, length - done, offset + done);
-        if (bytesRead === 0) break;
-        done += bytesRead;
-      }
+      // Regular files alone are opened: less than asked for means the end.
+      const { bytesRead } = await readFd(open.descriptor, bytes, 0, length, offset);
       // A view keeps all of its memory: a short answer is worth a copy.
-      return done * 2 < length ? Uint8Array.prototype.slice.call(bytes, 0, done) : bytes.subarray(0, done);
+      return bytesRead * 2 < length ? Uint8Array.prototype.slice.call(bytes, 0, bytesRead) : bytes.subarray(0, bytesRead);
     });
   }
 
