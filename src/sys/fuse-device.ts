@@ -5,8 +5,9 @@
  * Readiness comes from libuv's own epoll set: a Unix socket is given to net.Socket and, before libuv registers its
  * descriptor, the device is put over it by dup3. No thread waits in read(2), which process.exit() could not end.
  */
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants as files, openSync, read } from 'node:fs';
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
+import { constants } from 'node:os';
 import { addressOf, declare, errno } from './libc.ts';
 import { codeOfErrno, systemError } from './errno.ts';
 import { PeerfsError, type ErrorCode } from '../errors.ts';
@@ -17,6 +18,7 @@ const DEVICE = '/dev/fuse';
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const CLOEXEC = 0o2000000;
+const { EAGAIN, EINTR, ENOENT } = constants.errno;
 const F_DUPFD_CLOEXEC = 1030;
 const F_GETFL = 3;
 const F_SETFL = 4;
@@ -51,7 +53,7 @@ export function createDeviceBuffer(sizeBytes: number): DeviceBuffer {
 /** @throws PeerfsError ENOENT or ENODEV (no such device), EACCES */
 export function openFuseDevice(): number {
   try {
-    return openSync(DEVICE, constants.O_RDWR);
+    return openSync(DEVICE, files.O_RDWR);
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'EIO';
     const known: readonly ErrorCode[] = ['ENOENT', 'ENODEV', 'ENXIO', 'EACCES', 'EPERM'];
@@ -66,10 +68,16 @@ export function duplicateDescriptor(descriptor: number): number {
   return copy;
 }
 
-/** @returns bytes, or the negated errno number. */
+/** @returns the length of the request read, 0 if there is none now, or the negated errno number of a dead device. */
 export function readDevice(descriptor: number, buffer: DeviceBuffer): number {
-  const length = call.read(descriptor, buffer.address, buffer.bytes.length);
-  return length < 0 ? -errno() : length;
+  for (;;) {
+    const length = call.read(descriptor, buffer.address, buffer.bytes.length);
+    if (length >= 0) return length;
+    const number = errno();
+    if (number === EAGAIN) return 0;
+    // ENOENT: the request was interrupted before it was read; there may be others.
+    if (number !== EINTR && number !== ENOENT) return -number;
+  }
 }
 
 /** @returns bytes, or the negated errno number. */
@@ -92,8 +100,10 @@ export function writeDevicePair(descriptor: number, head: number, headLength: nu
 }
 
 export interface DeviceWatcher {
-  /** The device's descriptor from now on; non-blocking. */
+  /** The device's descriptor from now on. */
   readonly descriptor: number;
+  /** Whether readDevice() may be called between wakes. */
+  readonly drainable: boolean;
   /** Closes the device. Idempotent. */
   close(): void;
 }
@@ -149,14 +159,46 @@ export function watchDevice(device: number, listener: DeviceListener): DeviceWat
     throw failure;
   }
   closeSync(device);
-  call.fcntl(descriptor, F_SETFL, call.fcntl(descriptor, F_GETFL, 0) | constants.O_NONBLOCK);
+  call.fcntl(descriptor, F_SETFL, call.fcntl(descriptor, F_GETFL, 0) | files.O_NONBLOCK);
   socket.on('error', (error) => end('errno' in error ? codeOfErrno(Math.abs(Number(error.errno))) : 'EIO'));
   socket.on('close', () => end('ENODEV'));
   return {
     descriptor,
+    drainable: true,
     close() {
       ended = true;
       socket.destroy();
+    },
+  };
+}
+
+/**
+ * The same by a thread of libuv's pool that waits in read(2): for where watchDevice() does not work. Slower, and a
+ * process that calls process.exit() while mounted hangs until somebody unmounts.
+ */
+export function watchDeviceByThread(device: number, listener: DeviceListener): DeviceWatcher {
+  let ended = false;
+  const next = () => {
+    const buffer = listener.nextBuffer();
+    read(device, buffer.bytes, 0, buffer.bytes.length, null, (error, length) => {
+      if (ended) return;
+      if (error !== null && !['EINTR', 'ENOENT', 'EAGAIN'].includes(error.code ?? '')) {
+        ended = true;
+        listener.onEnd(codeOfErrno(Math.abs(error.errno ?? 0)));
+        return;
+      }
+      if (error === null) listener.onWake(buffer, length);
+      next();
+    });
+  };
+  next();
+  return {
+    descriptor: device,
+    drainable: false,
+    close() {
+      if (ended) return;
+      ended = true;
+      closeSync(device);
     },
   };
 }
