@@ -26,6 +26,8 @@ export interface NewKeys {
 
 export interface Rekeying {
   readonly isInitiator: boolean;
+  /** Whether a message 1 waits for its answer. */
+  isUnderWay(): boolean;
   /** Message 1, made anew at each call; undefined if it cannot be made. */
   begin(): Uint8Array | undefined;
   /** The responder's part. undefined: dropped. */
@@ -57,6 +59,7 @@ export function createRekeying(options: RekeyingOptions): Rekeying {
 
   return {
     isInitiator: options.isInitiator,
+    isUnderWay: () => underWay !== undefined,
     begin() {
       underWay?.initiation.abandon();
       underWay = undefined;

@@ -20,6 +20,9 @@ import type { Rekeying } from './rekeying.ts';
 /** Packet types, specification. */
 const TYPE = { ping: 2, pong: 3, close: 4, rekeyRequest: 5, rekeyAnswer: 6, rekeySwitch: 7 } as const;
 
+/** In front of each frame. */
+export const PACKET_TYPE_BYTES = 1;
+
 /** Tuning. Bytes. */
 const SOCKET_AHEAD_BYTES = 512 * 1024;
 const LANE_HIGH_WATER_BYTES = 4 * 1024 * 1024;
@@ -42,11 +45,18 @@ export interface TcpPathOptions {
   readonly rekeying?: Rekeying;
   /** The first frame opened under the session's keys: the peer has them. */
   readonly onConfirmed?: () => void;
+  /** Once, whatever ended the path, close() too. Before PathEvents.end. */
+  readonly onEnd?: () => void;
+}
+
+export interface TcpPath extends Path {
+  /** Whether anything has come under the session's keys. */
+  isConfirmed(): boolean;
 }
 
 const LANE_BYTE: readonly Uint8Array[] = [Uint8Array.of(0), Uint8Array.of(1)];
 
-export function createTcpPath(options: TcpPathOptions): Path {
+export function createTcpPath(options: TcpPathOptions): TcpPath {
   const { socket, stream, clock, rekeying } = options;
   const waiting: Uint8Array[][][] = Array.from({ length: LANES }, () => []);
   const waitingBytes = Array.from({ length: LANES }, () => 0);
@@ -75,7 +85,7 @@ export function createTcpPath(options: TcpPathOptions): Path {
       return end('timeout');
     }
     if (pingSentAt === undefined && now - Math.max(lastSentAt, statistics.lastHeardAt) >= KEEPALIVE_MS) ping();
-    if (rekeying?.isInitiator === true && stream.needsRekey(now)) {
+    if (rekeying?.isInitiator === true && !rekeying.isUnderWay() && stream.needsRekey(now)) {
       const message = rekeying.begin();
       if (message !== undefined) write([Uint8Array.of(TYPE.rekeyRequest), message]);
     }
@@ -176,6 +186,7 @@ export function createTcpPath(options: TcpPathOptions): Path {
 
   function dispose(): void {
     hasEnded = true;
+    options.onEnd?.();
     timer.cancel();
     rekeying?.close();
     stream.close();
@@ -192,11 +203,13 @@ export function createTcpPath(options: TcpPathOptions): Path {
   socket.on('error', () => end('broken'));
   socket.on('close', () => end('broken'));
   if (options.head !== undefined && options.head.length > 0) take(options.head);
+  socket.resume();
 
   return {
     kind: options.kind ?? 'tcp',
     remote: `${socket.remoteAddress?.includes(':') === true ? `[${socket.remoteAddress}]` : (socket.remoteAddress ?? '')}:${socket.remotePort ?? 0}`,
     statistics,
+    isConfirmed: () => isConfirmed,
     start(given) {
       events = given;
       for (const [lane, frame] of early.splice(0)) events.frame(lane, frame);

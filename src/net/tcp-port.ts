@@ -1,0 +1,175 @@
+/**
+ * TCP connections until their handshake is done: the listener that takes message 1 from strangers and stays silent
+ * unless it proves something, and dialling. Owns half-open connections and their bounds; paths take over from there.
+ */
+import { createServer, connect, type Server, type Socket } from 'node:net';
+import type { Clock, Timer } from '../clock.ts';
+import { HANDSHAKE_LIMITS, messageLength, type Initiation } from '../crypto/handshake.ts';
+import type { Identity } from '../crypto/identity.ts';
+import { PeerfsError } from '../errors.ts';
+import { sourceOf } from './rate-limit.ts';
+import type { ResponderAnswer, Welcome } from './responder.ts';
+
+/** Tuning. */
+const MAX_HALF_OPEN = 256;
+const MAX_HALF_OPEN_PER_SOURCE = 32;
+/** Message 1 must be there within this. Milliseconds. */
+const MESSAGE_MS = 10_000;
+/** What a connection may send before its handshake proves itself; a peer's first frames may follow at once. Bytes. */
+const MAX_EARLY_BYTES = 64 * 1024;
+
+export interface TcpListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  /** A whole message 1. @returns undefined for silence. */
+  readonly onMessage: (message1: Uint8Array, host: string) => ResponderAnswer;
+  /** Message 2 is on its way; `head` came behind message 1. */
+  readonly onWelcome: (socket: Socket, head: Uint8Array, welcome: Welcome) => void;
+  readonly onDropped: () => void;
+}
+
+export interface TcpListener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** @throws PeerfsError ENVIRONMENT when the address cannot be bound. */
+export async function listenTcp(options: TcpListenerOptions): Promise<TcpListener> {
+  const { host, port, identity, clock } = options;
+  const halfOpen = new Map<Socket, string>();
+
+  const accept = (socket: Socket): void => {
+    const source = sourceOf(plainHost(socket.remoteAddress ?? ''));
+    socket.on('error', () => socket.destroy());
+    const ofSource = [...halfOpen.values()].filter((other) => other === source).length;
+    if (halfOpen.size >= MAX_HALF_OPEN || ofSource >= MAX_HALF_OPEN_PER_SOURCE) {
+      options.onDropped();
+      socket.destroy();
+      return;
+    }
+    halfOpen.set(socket, source);
+    let gathered = Buffer.alloc(0);
+    let expected: number | undefined;
+    let silent = false;
+    const end = (): void => {
+      timer.cancel();
+      halfOpen.delete(socket);
+    };
+    const timer: Timer = clock.after(MESSAGE_MS, () => {
+      options.onDropped();
+      socket.destroy();
+    });
+    const take = (chunk: Buffer): void => {
+      // A stranger is read to the deadline and never answered: when we gave up is not to be seen.
+      if (silent) return;
+      gathered = Buffer.concat([gathered, chunk]);
+      if (gathered.length < HANDSHAKE_LIMITS.headerBytes) return;
+      expected ??= messageLength(identity, gathered.subarray(0, HANDSHAKE_LIMITS.headerBytes));
+      if (expected === undefined || gathered.length > MAX_EARLY_BYTES) return hush();
+      if (gathered.length < expected) return;
+      const answer = options.onMessage(gathered.subarray(0, expected), plainHost(socket.remoteAddress ?? ''));
+      if (answer === undefined) return hush();
+      end();
+      socket.off('data', take);
+      socket.write(answer.message);
+      if (answer.keys === undefined) socket.end();
+      else options.onWelcome(socket, gathered.subarray(expected), answer);
+    };
+    const hush = (): void => {
+      silent = true;
+      gathered = Buffer.alloc(0);
+    };
+    socket.on('data', take);
+    socket.on('close', end);
+  };
+
+  const server = createServer({ noDelay: true }, accept);
+  await bind(server, host, port);
+  const bound = server.address();
+  return {
+    port: bound !== null && typeof bound === 'object' ? bound.port : port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of halfOpen.keys()) socket.destroy();
+      }),
+  };
+}
+
+function bind(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(
+        new PeerfsError('ENVIRONMENT', `cannot listen on TCP ${host}:${port}: ${cause.code ?? cause.message}`, {
+          cause,
+          hint: 'Choose another address or port with --listen.',
+        }),
+      ),
+    );
+    server.listen({ host, port }, resolve);
+  });
+}
+
+/** IPv4 as such, also where it comes through a dual-stack socket. */
+function plainHost(host: string): string {
+  return host.startsWith('::ffff:') ? host.slice(7) : host;
+}
+
+export interface DialOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly initiation: Initiation;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface DialledSocket {
+  /** Paused. */
+  readonly socket: Socket;
+  readonly message2: Uint8Array;
+  /** What came behind it. */
+  readonly head: Uint8Array;
+}
+
+/** Connects, sends message 1 and reads message 2. Rejects ETIMEDOUT, EHOSTDOWN, CANCELLED. */
+export function dialTcp({ host, port, initiation, clock, timeoutMs, signal }: DialOptions): Promise<DialledSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true });
+    let gathered = Buffer.alloc(0);
+    const settle = (act: () => void): void => {
+      timer.cancel();
+      signal.removeEventListener('abort', aborted);
+      socket.off('error', failed).off('close', closed).off('connect', connected).off('data', take);
+      act();
+    };
+    const fail = (error: PeerfsError): void =>
+      settle(() => {
+        socket.on('error', () => undefined);
+        socket.destroy();
+        reject(error);
+      });
+    const aborted = () => fail(new PeerfsError('CANCELLED', 'no longer wanted'));
+    const timer = clock.after(timeoutMs, () => fail(new PeerfsError('ETIMEDOUT', 'no answer')));
+    signal.addEventListener('abort', aborted);
+    const failed = (cause: Error) => fail(new PeerfsError('EHOSTDOWN', 'cannot connect', { cause }));
+    const closed = () => fail(new PeerfsError('EHOSTDOWN', 'the connection was closed'));
+    const connected = () => socket.write(initiation.message);
+    const take = (chunk: Buffer): void => {
+      gathered = Buffer.concat([gathered, chunk]);
+      if (gathered.length < HANDSHAKE_LIMITS.headerBytes) return;
+      const length = initiation.answerLength(gathered.subarray(0, HANDSHAKE_LIMITS.headerBytes));
+      if (length === undefined || length > HANDSHAKE_LIMITS.messageBytes) {
+        return fail(new PeerfsError('EHOSTDOWN', 'somebody else answers there'));
+      }
+      if (gathered.length < length) return;
+      settle(() => {
+        socket.pause();
+        resolve({ socket, message2: gathered.subarray(0, length), head: gathered.subarray(length) });
+      });
+    };
+    socket.on('error', failed).on('close', closed).on('connect', connected).on('data', take);
+  });
+}
