@@ -105,13 +105,15 @@ export class RemoteShare {
   /** Two names were changed by us. */
   renamed(from: ByteString, to: ByteString, isExchange: boolean, sentAt: number, change: number): void {
     const isCurrent = this.order.isCurrent(from, sentAt, change);
+    // A rename onto another name of the same file does nothing: both stay.
+    const isOnlyName = from !== to && this.cache.get(from)?.nlink === 1;
     for (const path of [from, to]) {
       this.order.saw(path, RECALL.attributes | RECALL.subtree, undefined);
       this.changedName(path);
       this.cache.forgetBelow(path);
       this.cache.forget(path);
     }
-    if (isCurrent && !isExchange) this.cache.removed(from);
+    if (isCurrent && !isExchange && isOnlyName) this.cache.removed(from);
   }
 
   /** We changed what stands under a name, and with it the directory's own attributes. */
