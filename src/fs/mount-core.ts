@@ -2,7 +2,7 @@
  * What all operations of a mount have in common: nodes and handles, what a peer's attributes look like to the kernel,
  * how long the kernel may keep them, where a name leads, and giving up when the caller is gone.
  */
-import { join, ROOT, type ByteString } from '../bytestring.ts';
+import { join, NAME_MAX_BYTES, PATH_MAX_BYTES, ROOT, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
@@ -109,6 +109,13 @@ export class MountCore {
     return path;
   }
 
+  /** The path of a name. @throws PeerfsError ENAMETOOLONG, ESTALE. */
+  pathIn(parent: MountNode, name: ByteString): ByteString {
+    const path = join(this.pathOf(parent), name);
+    if (name.length > NAME_MAX_BYTES || path.length > PATH_MAX_BYTES) throw new PeerfsError('ENAMETOOLONG');
+    return path;
+  }
+
   /** For operations that change names. @param taken what to say if the name is a share's own. */
   place(parentId: NodeId, name: ByteString, taken: 'EEXIST' | 'EBUSY'): Place {
     this.checkWritable();
@@ -120,10 +127,10 @@ export class MountCore {
     const share = this.shareOf(parent);
     if (parent.kind === 'peer') {
       if (parent.folder?.shown.has(name) === true) throw new PeerfsError(taken, 'the folder of a share');
-      const path = parent.folder?.inboxName(name) ?? name;
+      const path = this.pathIn(parent, parent.folder?.inboxName(name) ?? name);
       return { parent, name, share, tree: share.tree, path };
     }
-    return { parent, name, share, tree: share.tree, path: join(this.pathOf(parent), name) };
+    return { parent, name, share, tree: share.tree, path: this.pathIn(parent, name) };
   }
 
   /** A name that was found. The caller counts the lookup when it is delivered. */

@@ -1,5 +1,5 @@
 /** The mount's operations on names: looking up, making, linking, renaming and removing them. */
-import { join, ROOT, type ByteString } from '../bytestring.ts';
+import { ROOT, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
 import type { EntryReply, KernelFileSystem, NegativeReply, RequestContext } from './kernel.ts';
@@ -29,8 +29,8 @@ export function nameOperations(core: MountCore): NameOperations {
     if (parent.kind === 'peer' && parent.folder !== undefined) {
       const shown = (await parent.folder.shares()).get(name);
       if (shown !== undefined) return core.delivered(await shareEntry(core, parent, name, shown));
-      path = parent.folder.inboxName(name);
-    } else path = join(core.pathOf(parent), name);
+      path = core.pathIn(parent, parent.folder.inboxName(name));
+    } else path = core.pathIn(parent, name);
     try {
       const attributes = await share.tree.getattr(path, 0);
       return core.delivered(core.entry(parent, name, share, path, attributes));

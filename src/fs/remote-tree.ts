@@ -2,7 +2,7 @@
  * RemoteTree: the Tree over one share of a peer, cached as far as the peer's leases go. This file has the operations
  * on names and attributes; open files are in remote-files.ts, open directories in remote-directories.ts.
  */
-import { fromBytes, type ByteString } from '../bytestring.ts';
+import { fromBytes, nameOf, NAME_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { ATTRIBUTE_FLAGS, RENAME, SETATTR, type Attributes, type RequestOf } from '../wire/schema.ts';
 import { RemoteDirectories } from './remote-directories.ts';
@@ -78,7 +78,9 @@ class Remote implements RemoteTree {
   }
 
   getattr(path: ByteString, handle: tree.Handle): Promise<Attributes> {
-    if (handle !== 0 && this.#files.has(handle)) return this.#files.getattr(this.#files.get(handle), path);
+    if (this.#files.has(handle)) return this.#files.getattr(this.#files.get(handle), path);
+    if (handle !== 0 && !this.#directories.has(handle)) return Promise.reject(new PeerfsError('EBADF'));
+    if (nameOf(path).length > NAME_MAX_BYTES) return Promise.reject(new PeerfsError('ENAMETOOLONG'));
     const known = this.#share.cache.get(path);
     if (known === null) return Promise.reject(new PeerfsError('ENOENT'));
     if (known !== undefined && this.#share.files.find(known)?.writes.isDirty !== true) return Promise.resolve(known);
