@@ -39,6 +39,8 @@ export interface InitiateOptions {
   readonly psk: Uint8Array;
   /** At most HANDSHAKE_LIMITS.payloadBytes. */
   readonly payload: Uint8Array;
+  /** Longest message 1 where there is less room than HANDSHAKE_LIMITS.messageBytes. */
+  readonly maxMessageBytes?: number;
 }
 
 export interface Initiation {
@@ -64,8 +66,8 @@ export interface FirstMessage {
 export interface ProvenMessage {
   /** The initiator's payload, the receiver's to keep. */
   readonly payload: Uint8Array;
-  /** Makes message 2; once. */
-  answer(payload: Uint8Array): { readonly message: Uint8Array; readonly keys: SessionKeys };
+  /** Makes message 2, at most `maxMessageBytes` (HANDSHAKE_LIMITS.messageBytes) long; once. */
+  answer(payload: Uint8Array, maxMessageBytes?: number): { readonly message: Uint8Array; readonly keys: SessionKeys };
   /** Wipes the secrets if there is to be no answer; idempotent. */
   abandon(): void;
 }
@@ -95,7 +97,7 @@ function checkPayload(payload: Uint8Array): void {
 
 /** @throws RangeError if the payload is too long, the psk too short, or remotePublicKey no Ed25519 key. */
 export function initiate(options: InitiateOptions): Initiation {
-  const { identity, remotePublicKey, payload } = options;
+  const { identity, remotePublicKey, payload, maxMessageBytes = HANDSHAKE_LIMITS.messageBytes } = options;
   checkPayload(payload);
   const remoteDhPublicKey = dhKeyOf(remotePublicKey);
   if (remoteDhPublicKey === undefined) throw new RangeError('not an Ed25519 public key');
@@ -109,7 +111,7 @@ export function initiate(options: InitiateOptions): Initiation {
     payload: Buffer.concat([answerKey, payload]),
   });
   psk.fill(0);
-  const message = disguise(disguiseKey(remoteDhPublicKey), noise.message1, HANDSHAKE_LIMITS.messageBytes);
+  const message = disguise(disguiseKey(remoteDhPublicKey), noise.message1, maxMessageBytes);
   let ended = false;
   const abandon = (): void => {
     ended = true;
@@ -182,11 +184,11 @@ function provenMessage(proven: NoiseAnswer, own: Uint8Array, remote: Uint8Array)
   };
   return {
     payload: proven.payload.subarray(KEY_BYTES),
-    answer(payload) {
+    answer(payload, maxMessageBytes = HANDSHAKE_LIMITS.messageBytes) {
       if (ended) throw new Error('handshake answered twice');
       checkPayload(payload);
       const { message, keys } = proven.writeMessage2(payload);
-      const disguised = disguise(answerKey, message, HANDSHAKE_LIMITS.messageBytes);
+      const disguised = disguise(answerKey, message, maxMessageBytes);
       abandon();
       const secrets = { send: keys.responderToInitiator, receive: keys.initiatorToResponder };
       return { message: disguised, keys: sessionKeys(keys, secrets, [own, remote]) };

@@ -8,6 +8,9 @@ import type { SessionKeys } from '../crypto/session-keys.ts';
 import { decodeStruct, encodeStruct } from '../wire/codec.ts';
 import { HANDSHAKE_ANSWER, HANDSHAKE_REQUEST, HANDSHAKE_RESULT, PURPOSE } from '../wire/packets.ts';
 
+/** Longest message: it must fit one packet of any path. Specification. */
+const MESSAGE_BYTES = 800;
+
 export interface RekeyingOptions {
   readonly identity: Identity;
   readonly remotePublicKey: Uint8Array;
@@ -74,7 +77,7 @@ export function createRekeying(options: RekeyingOptions): Rekeying {
         index: localIndex,
         name: '',
       });
-      const initiation = initiate({ identity, remotePublicKey, psk, payload });
+      const initiation = initiate({ identity, remotePublicKey, psk, payload, maxMessageBytes: MESSAGE_BYTES });
       underWay = { initiation, localIndex };
       return initiation.message;
     },
@@ -94,6 +97,7 @@ export function createRekeying(options: RekeyingOptions): Rekeying {
         const localIndex = options.newIndex();
         const { message, keys } = proven.answer(
           encodeStruct(HANDSHAKE_ANSWER, { result: HANDSHAKE_RESULT.welcome, index: localIndex, name: '' }),
+          MESSAGE_BYTES,
         );
         return { message, keys, localIndex, remoteIndex: request.index };
       } catch {
