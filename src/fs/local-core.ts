@@ -61,7 +61,7 @@ export interface LocalCore {
 /** @throws PeerfsError if the folder cannot be opened. */
 export function createLocalCore(options: CoreOptions, clock: Clock, onChange: WatchListener): LocalCore {
   const root = new ShareRoot(options.root, options.crossMounts, options.walkOnly);
-  const watches = new LocalWatches(root, onChange);
+  const watches = new LocalWatches(root, clock, onChange);
   const handles = new HandleTable(options.maxHandles);
   const backend = createLockBackend(handles, options.writable, (file, close) => watches.ownClose(file, close));
   const locks = new LockTable(clock, backend);

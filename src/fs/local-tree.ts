@@ -167,7 +167,9 @@ class Local implements LocalTree {
       // Regular files alone are opened: less than asked for means the end.
       const { bytesRead } = await readFd(open.descriptor, bytes, 0, length, offset);
       // A view keeps all of its memory: a short answer is worth a copy.
-      return bytesRead * 2 < length ? Uint8Array.prototype.slice.call(bytes, 0, bytesRead) : bytes.subarray(0, bytesRead);
+      return bytesRead * 2 < length
+        ? Uint8Array.prototype.slice.call(bytes, 0, bytesRead)
+        : bytes.subarray(0, bytesRead);
     });
   }
 

@@ -10,6 +10,7 @@
  * Not seen: changes through a hard link that stands elsewhere, through mmap, and on the server side of a network
  * file system.
  */
+import type { Clock, Timer } from '../clock.ts';
 import { join, parentOf, ROOT, type ByteString } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
 import { procPath, statAt } from '../sys/files.ts';
@@ -23,6 +24,11 @@ const SELF = IN.DELETE_SELF | IN.MOVE_SELF | IN.ONLYDIR;
 const NAMES = IN.CREATE | IN.DELETE | IN.MOVED_FROM | IN.MOVED_TO;
 const EVERYTHING = SELF | NAMES | IN.MODIFY | IN.ATTRIB | IN.CLOSE_WRITE;
 const ALL = RECALL.subtree | RECALL.entries | RECALL.attributes | RECALL.contents;
+
+type Note = (path: ByteString, what: number, file?: string) => void;
+
+/** A program that writes in small pieces makes thousands of events; they are told at most this often, milliseconds. */
+const WRITE_PAUSE_MS = 5;
 
 interface Watch {
   readonly number: number;
@@ -41,10 +47,15 @@ export class LocalWatches {
   readonly #listener: WatchListener;
   readonly #byPath = new Map<ByteString, Watch>();
   readonly #byNumber = new Map<number, Watch>();
+  readonly #clock: Clock;
   #inotify: Inotify | undefined;
+  /** Writes to files that are told when the timer ends: path, and the watch of its directory. */
+  readonly #written = new Map<ByteString, InotifyEvent>();
+  #writtenTimer: Timer | undefined;
 
-  constructor(root: ShareRoot, listener: WatchListener) {
+  constructor(root: ShareRoot, clock: Clock, listener: WatchListener) {
     this.#root = root;
+    this.#clock = clock;
     this.#listener = listener;
   }
 
@@ -101,6 +112,8 @@ export class LocalWatches {
   close(): void {
     this.#inotify?.close();
     this.#inotify = undefined;
+    this.#writtenTimer?.cancel();
+    this.#written.clear();
     this.#byPath.clear();
     this.#byNumber.clear();
   }
@@ -180,7 +193,7 @@ export class LocalWatches {
   #judge(
     event: InotifyEvent,
     isOwn: ((path: ByteString, event: InotifyEvent) => boolean) | undefined,
-    note: (path: ByteString, what: number, file?: string) => void,
+    note: Note,
   ): void {
     const { mask } = event;
     if ((mask & IN.Q_OVERFLOW) !== 0) {
@@ -210,13 +223,39 @@ export class LocalWatches {
       if (own) return;
       note(watch.path, RECALL.entries | RECALL.attributes);
       note(path, isDirectory ? ALL : RECALL.attributes | RECALL.contents);
-    } else if (!own) {
-      const isWrite = (mask & IN.MODIFY) !== 0;
-      note(
-        path,
-        (mask & IN.ATTRIB) !== 0 ? RECALL.attributes : RECALL.attributes | RECALL.contents,
-        isWrite ? this.#keyOf(event) : undefined,
-      );
+    } else if (own) {
+      return;
+    } else if ((mask & IN.MODIFY) !== 0) {
+      this.#noteWrite(path, event, note);
+    } else {
+      note(path, (mask & IN.ATTRIB) !== 0 ? RECALL.attributes : RECALL.attributes | RECALL.contents);
     }
+  }
+
+  /** The first of a burst is told at once, the rest together. */
+  #noteWrite(path: ByteString, event: InotifyEvent, note: Note): void {
+    if (this.#writtenTimer !== undefined) {
+      this.#written.set(path, event);
+      return;
+    }
+    this.#writtenTimer = this.#clock.after(WRITE_PAUSE_MS, () => this.#expiredWrites());
+    this.#judgeWrite(path, event, note);
+  }
+
+  #expiredWrites(): void {
+    this.#writtenTimer = undefined;
+    const late = [...this.#written];
+    this.#written.clear();
+    if (late.length === 0) return;
+    this.#writtenTimer = this.#clock.after(WRITE_PAUSE_MS, () => this.#expiredWrites());
+    for (const [path, event] of late) {
+      this.#judgeWrite(path, event, (_path, what, file) => this.#listener({ path, what }, file));
+    }
+  }
+
+  #judgeWrite(path: ByteString, event: InotifyEvent, note: Note): void {
+    const file = this.#keyOf(event);
+    // A name that is gone was told by its own event, and the closing of the file will be.
+    if (file !== undefined) note(path, RECALL.attributes | RECALL.contents, file);
   }
 }

@@ -57,8 +57,6 @@ export interface Inotify {
 }
 
 const QUEUE_BYTES = 64 * 1024;
-/** After events were told, until the next are; milliseconds. */
-const PAUSE_MS = 5;
 
 /**
  * @param onEvents told of events as they come, unless `read` took them before.
@@ -80,12 +78,7 @@ export function openInotify(onEvents: (events: readonly InotifyEvent[]) => void)
   call.close(instance);
   call.close(pair.readInt32LE(4));
   socket.unref();
-  socket.on('data', (bytes) => {
-    // Meanwhile the kernel joins equal events: a program that writes in small pieces gives one, not thousands.
-    socket.pause();
-    setTimeout(() => socket.resume(), PAUSE_MS).unref();
-    onEvents(parseEvents(bytes, bytes.length));
-  });
+  socket.on('data', (bytes) => onEvents(parseEvents(bytes, bytes.length)));
   socket.on('error', () => undefined);
 
   const bytes = Buffer.alloc(QUEUE_BYTES);
