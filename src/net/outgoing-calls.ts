@@ -135,9 +135,9 @@ export class OutgoingCalls {
         unbounded: options.unbounded === true,
         namesHandle: handles.some((key) => (request as Readonly<Record<string, unknown>>)[key] !== 0),
         // A reply is decoded by the message of its own call: the types meet here.
-        resolve: resolve as (result: CallResult<CallName>) => void,
+        resolve: resolve,
         reject,
-        late: options.late as ((result: CallResult<CallName>) => void) | undefined,
+        late: options.late,
         signal,
         onAbort: undefined,
         path: undefined,
@@ -205,7 +205,7 @@ export class OutgoingCalls {
       const reply = decodeFields<Fields>(call.message.reply, frame.bytes, frame.bodyStart, frame.bodyEnd);
       const payload = payloadOf(frame);
       if (payload.length > call.message.replyPayload) throw new PeerfsError('PROTOCOL', 'malformed: payload too long');
-      result = { reply: reply as CallResult<CallName>['reply'], payload };
+      result = { reply: reply, payload };
     } catch (error) {
       this.statistics.malformed += 1;
       call.reject(error);

@@ -28,6 +28,7 @@ import type { CallName, PushName, RequestOf } from '../wire/schema.ts';
 import type { Message } from '../wire/types.ts';
 import type { CallOptions, CallResult, Channel, ChannelState, Handlers, PushHandlers } from './channel.ts';
 import { ChannelPath } from './channel-path.ts';
+import { ChannelPaths } from './channel-paths.ts';
 import type { UnsentReply } from './channel-path.ts';
 import { IncomingCalls } from './incoming-calls.ts';
 import { OutgoingCalls } from './outgoing-calls.ts';
@@ -123,8 +124,7 @@ class ChannelToPeer implements PeerChannel {
   readonly #restartListeners = new Set<() => void>();
   readonly #neededListeners = new Set<() => void>();
   #pushHandlers: PushHandlers = {};
-  #paths: ChannelPath[] = [];
-  #active: ChannelPath | undefined;
+  readonly #paths = new ChannelPaths();
   #state: ChannelState = 'reconnecting';
   #closed = false;
   #remoteBootId: string | undefined;
@@ -145,7 +145,7 @@ class ChannelToPeer implements PeerChannel {
     this.peerId = options.peerId;
     this.#options = options;
     this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
-    const activePath = () => this.#active;
+    const activePath = () => this.#paths.active;
     this.#outgoing = new OutgoingCalls({ patienceMs: this.#patienceMs, activePath });
     this.#incoming = new IncomingCalls({ activePath, malformed: () => (this.#malformed += 1) });
     this.#tickedAt = options.clock.now();
@@ -165,11 +165,11 @@ class ChannelToPeer implements PeerChannel {
   }
 
   get paths(): readonly Path[] {
-    return this.#paths.map((one) => one.path);
+    return this.#paths.all.map((one) => one.path);
   }
 
   get activePath(): Path | undefined {
-    return this.#active?.path;
+    return this.#paths.active?.path;
   }
 
   get statistics(): PeerChannelStatistics {
@@ -216,22 +216,19 @@ class ChannelToPeer implements PeerChannel {
     const idle = this.#options.clock.now() - this.#frameAt >= IDLE_MS;
     this.#firstTouch = idle || this.#state !== 'live';
     this.#touchMs = 0;
-    for (const one of this.#paths) {
-      one.takeHeard();
-      one.silentMs = 0;
-    }
+    this.#paths.expectAnswers();
     this.#wake();
     this.touch();
   }
 
   push<M extends PushName>(name: M, request: RequestOf<M>): void {
     const message = MESSAGES[name];
-    this.#active?.send(0, [encodeFrame('push', message.tag, 0, message.request, request)], 0);
+    this.#paths.active?.send(0, [encodeFrame('push', message.tag, 0, message.request, request)], 0);
   }
 
   touch(): void {
     if (this.#closed || this.#state === 'live') return;
-    for (const one of this.#paths) one.path.probe();
+    this.#paths.probe();
     for (const listener of this.#neededListeners) listener();
   }
 
@@ -256,7 +253,7 @@ class ChannelToPeer implements PeerChannel {
       repliesSent: (bytes) => this.#incoming.repliesSent(bytes),
       end: (ended, reason, unsent) => this.#pathEnded(ended, reason, unsent),
     });
-    this.#paths.push(one);
+    this.#paths.add(one);
     this.#wake();
     one.start(hello);
   }
@@ -280,7 +277,7 @@ class ChannelToPeer implements PeerChannel {
     this.#frameAt = this.#options.clock.now();
     this.#choose();
     this.#heard();
-    this.#options.log.debug('channel.path', { kind: path.path.kind, paths: this.#paths.length });
+    this.#options.log.debug('channel.path', { kind: path.path.kind, paths: this.#paths.all.length });
     this.#outgoing.pump();
     return true;
   }
@@ -289,17 +286,17 @@ class ChannelToPeer implements PeerChannel {
   #restarted(path: ChannelPath): void {
     this.#outgoing.peerRestarted();
     this.#incoming.forget();
-    for (const other of [...this.#paths]) if (other !== path && other.ready) other.close();
+    for (const other of this.#paths.all) if (other !== path && other.ready) other.close();
     for (const listener of this.#restartListeners) listener();
   }
 
   #pathEnded(path: ChannelPath, reason: PathEnd, unsent: readonly UnsentReply[]): void {
-    this.#paths = this.#paths.filter((one) => one !== path);
-    this.#options.log.debug('channel.pathEnd', { kind: path.path.kind, reason, paths: this.#paths.length });
+    this.#paths.remove(path);
+    this.#options.log.debug('channel.pathEnd', { kind: path.path.kind, reason, paths: this.#paths.all.length });
     this.#choose();
     for (const { lane, pieces } of unsent) this.#incoming.sendElsewhere(lane, pieces);
     this.#outgoing.pathLost(path);
-    if (this.#active === undefined && this.#state === 'live') this.#lost(0);
+    if (this.#paths.active === undefined && this.#state === 'live') this.#lost(0);
   }
 
   /** No path answers, for so long already. */
@@ -310,23 +307,16 @@ class ChannelToPeer implements PeerChannel {
     this.touch();
   }
 
-  /** Takes the best path for calls: one that answers, then the lowest preference, then the shortest round trip. */
   #choose(): void {
-    let best: ChannelPath | undefined;
-    for (const one of this.#paths) {
-      if (one.ready && (best === undefined || isBetter(one, best))) best = one;
-    }
-    const before = this.#active;
-    this.#active = best;
-    // A path that no longer answers keeps its calls only until there is another.
-    if (before !== best && best !== undefined && before?.suspect === true) this.#outgoing.pathLost(before);
+    const left = this.#paths.choose();
+    if (left !== undefined) this.#outgoing.pathLost(left);
   }
 
   /** A sign of life. */
   #heard(): void {
     this.#silentMs = 0;
     this.#firstTouch = false;
-    if (this.#state !== 'live' && this.#active !== undefined && !this.#closed) this.#setState('live');
+    if (this.#state !== 'live' && this.#paths.active !== undefined && !this.#closed) this.#setState('live');
   }
 
   // ---- frames ------------------------------------------------------------------------------------------------
@@ -385,7 +375,7 @@ class ChannelToPeer implements PeerChannel {
     if (reason === GOODBYE_PATH) return path.close('closed-by-peer');
     this.#goOffline('EHOSTDOWN');
     this.#incoming.forget();
-    for (const one of [...this.#paths]) one.close('closed-by-peer');
+    for (const one of this.#paths.all) one.close('closed-by-peer');
   }
 
   // ---- state and time ----------------------------------------------------------------------------------------
@@ -413,24 +403,15 @@ class ChannelToPeer implements PeerChannel {
     this.#timer = undefined;
     const now = this.#options.clock.now();
     const elapsedMs = Math.min(now - this.#tickedAt, 2 * TICK_MS);
-    let heard = false;
-    let moved = 0;
-    for (const one of [...this.#paths]) {
-      if (one.takeHeard() && one.ready) heard = true;
-      else one.silentMs += elapsedMs;
-      moved += one.takeBytesMoved();
-      if (one.ready) continue;
-      one.helloMs += elapsedMs;
-      if (one.helloMs >= this.#patienceMs) one.close('timeout');
-    }
+    const { heard, bytesMoved } = this.#paths.tick(elapsedMs, this.#patienceMs);
     this.#choose();
     if (heard) this.#heard();
     else this.#silentMs += elapsedMs;
-    this.#outgoing.tick(elapsedMs, moved * 1000 >= PROGRESS_BYTES * elapsedMs);
+    this.#outgoing.tick(elapsedMs, bytesMoved * 1000 >= PROGRESS_BYTES * elapsedMs);
     this.#outgoing.acknowledge();
     this.#incoming.tick(elapsedMs);
     this.#judge(elapsedMs);
-    const undecided = this.#state === 'reconnecting' || this.#paths.some((one) => !one.ready || one.suspect);
+    const undecided = this.#state === 'reconnecting' || this.#paths.undecided;
     if (this.#outgoing.busy || this.#incoming.running > 0 || undecided) this.#wake();
   }
 
@@ -439,38 +420,35 @@ class ChannelToPeer implements PeerChannel {
     if (this.#state === 'offline' || this.#closed) return;
     if (this.#firstTouch && this.#outgoing.wanted > 0) {
       this.#touchMs += elapsedMs;
-      const rttMs = this.#active?.path.statistics.rttMs ?? 0;
+      const rttMs = this.#paths.active?.path.statistics.rttMs ?? 0;
       if (this.#touchMs >= Math.max(FIRST_TOUCH_MS, FIRST_TOUCH_ROUND_TRIPS * rttMs)) {
-        for (const one of this.#paths) one.suspect = true;
+        for (const one of this.#paths.all) one.suspect = true;
         return this.#goOffline('EHOSTDOWN');
       }
     }
     if (this.#state === 'reconnecting') {
-      if (this.#silentMs < this.#patienceMs) {
-        for (const one of this.#paths) if (one.ready) one.path.probe();
-        return;
-      }
+      if (this.#silentMs < this.#patienceMs) return this.#paths.probe();
       this.#goOffline('ETIMEDOUT');
       // What did not answer for so long is given up, so that the link dials anew.
-      for (const one of [...this.#paths]) if (one.ready) one.close('timeout');
+      for (const one of this.#paths.all) if (one.ready) one.close('timeout');
       return;
     }
-    const active = this.#active;
+    const { active } = this.#paths;
     const waited = this.#outgoing.bounded > 0 || (this.#firstTouch && this.#outgoing.wanted > 0);
     if (active === undefined || !waited || active.silentMs < PROBE_AFTER_MS) return;
-    for (const one of this.#paths) if (one.ready) one.path.probe();
-    const anotherAnswers = this.#paths.some((one) => one.ready && one.silentMs < PROBE_AFTER_MS);
+    this.#paths.probe();
+    const anotherAnswers = this.#paths.all.some((one) => one.ready && one.silentMs < PROBE_AFTER_MS);
     const limitMs = anotherAnswers ? LEAVE_AFTER_MS : SUSPECT_AFTER_MS;
     if (active.silentMs < limitMs || active.ended) return;
     active.suspect = true;
     this.#choose();
-    if (this.#active === active) this.#lost(active.silentMs);
+    if (this.#paths.active === active) this.#lost(active.silentMs);
   }
 
   close(reason: CloseReason): void {
     if (this.#closed) return;
     const fields = { reason: GOODBYE_REASON[reason] };
-    for (const one of this.#paths) {
+    for (const one of this.#paths.all) {
       if (one.ready) one.path.send(0, [encodeFrame('push', MESSAGES.goodbye.tag, 0, MESSAGES.goodbye.request, fields)]);
     }
     this.#closed = true;
@@ -478,14 +456,8 @@ class ChannelToPeer implements PeerChannel {
     this.#timer = undefined;
     this.#goOffline('EHOSTDOWN');
     this.#incoming.forget();
-    for (const one of [...this.#paths]) one.close();
+    for (const one of this.#paths.all) one.close();
   }
-}
-
-function isBetter(one: ChannelPath, other: ChannelPath): boolean {
-  if (one.suspect !== other.suspect) return other.suspect;
-  if (one.preference !== other.preference) return one.preference < other.preference;
-  return (one.path.statistics.rttMs ?? Infinity) < (other.path.statistics.rttMs ?? Infinity);
 }
 
 function listen<T>(listeners: Set<T>, listener: T): () => void {

@@ -250,7 +250,7 @@ function byteString(max: number, legal: (value: string) => boolean): TypeCodec {
       const at = need(reader, length);
       const value = length === 0 ? '' : reader.bytes.toString('latin1', at, at + length);
       if (!legal(value)) throw malformed('not a legal name');
-      return value as ByteString;
+      return value;
     },
   };
 }

@@ -62,13 +62,13 @@ export function createTestNode(clock: ManualClock, boot: number, served = create
 
 /** Lets time pass until the promise settles, at most `limitMs` of it. */
 export async function drive<T>(clock: ManualClock, promise: Promise<T>, limitMs = 600_000): Promise<T> {
-  let settled = false;
-  const done = () => (settled = true);
+  const state = { settled: false };
+  const done = () => (state.settled = true);
   promise.then(done, done);
   const until = clock.now() + limitMs;
   for (;;) {
     await settle();
-    if (settled) return promise;
+    if (state.settled) return promise;
     if (clock.now() > until) throw new Error('no end within the time given');
     if (!clock.step(until - clock.now())) throw new Error('waits for something that no timer will bring');
   }

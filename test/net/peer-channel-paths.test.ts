@@ -100,7 +100,9 @@ describe('peer channel: exactly once', () => {
     const failures: unknown[] = [];
     const settle = () => (settled += 1);
     for (let i = 0; i < 10_000; i++) {
-      client.call('unlink', { share: 0, path: `f${i}` as ByteString }).then(settle, (error) => failures.push(error));
+      client
+        .call('unlink', { share: 0, path: `f${i}` as ByteString })
+        .then(settle, (error: unknown) => failures.push(error));
     }
     for (let cut = 0; cut < 200 && settled < 10_000; cut++) {
       await clock.run(13 + (cut % 7));
