@@ -1,20 +1,12 @@
 /** The entry of the command line: runs one command, prints its failure, sets the exit code. */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { Config, run, type Interfaces } from '@oclif/core';
+import { packageRoot, packageVersion } from '../daemon/version.ts';
 import { EXIT } from '../errors.ts';
 import { report } from './report.ts';
 
-/** The folder with package.json above this file. */
-function packageRoot(): string {
-  let at = import.meta.dirname;
-  while (!existsSync(join(at, 'package.json')) && dirname(at) !== at) at = dirname(at);
-  return at;
-}
-
 async function loadCommands(): Promise<Config> {
   const root = packageRoot();
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   const config = new Config({
     root,
     // No plug-ins, nothing looked for on disk: the commands are what commands.ts names.
@@ -22,7 +14,7 @@ async function loadCommands(): Promise<Config> {
     userPlugins: false,
     pjson: {
       name: 'peerfs',
-      version: manifest.version,
+      version: packageVersion(),
       type: 'module',
       oclif: {
         bin: 'peerfs',

@@ -10,6 +10,7 @@ import type { MountedPeer, PeerDirectory } from '../fs/mount.ts';
 import { createRemotePeer } from '../fs/remote-peer.ts';
 import { createServing, type ShareProvider } from '../fs/serve.ts';
 import type { Logger } from '../log.ts';
+import type { Link } from '../net/link.ts';
 import type { Path } from '../net/path.ts';
 import { createPeerChannel, type CloseReason, type PeerChannel } from '../net/peer-channel.ts';
 import type { PeerStatus } from './control-protocol.ts';
@@ -27,8 +28,8 @@ export interface PeersOptions {
   /** What this node calls itself. */
   readonly name: string;
   readonly patienceMs: number;
-  /** Keeps the peer reachable from now on. @returns what ends that. */
-  readonly link: (peer: PeerRecord, channel: PeerChannel) => { close(): void };
+  /** Keeps the peer reachable from now on, until it is closed. */
+  readonly link: (peer: PeerRecord, channel: PeerChannel) => Link;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -36,9 +37,10 @@ export interface PeersOptions {
 export interface Peers extends PeerDirectory {
   /** Makes the running peers match the store. */
   refresh(): void;
-  channel(peerId: string): PeerChannel | undefined;
+  link(peerId: string): Link | undefined;
+  isOnline(peerId: string): boolean;
   /** Takes a path that a handshake made; closes it when the peer is not known (any more). */
-  attach(peerId: string, path: Path, preference: number): void;
+  attach(peerId: string, path: Path): void;
   status(): PeerStatus[];
   /** Frames and calls that were dropped, summed over all peers. */
   counters(): Record<string, number>;
@@ -49,6 +51,7 @@ export interface Peers extends PeerDirectory {
 interface RunningPeer {
   readonly record: PeerRecord;
   readonly channel: PeerChannel;
+  readonly link: Link;
   readonly mounted: MountedPeer;
   end(reason: CloseReason): void;
 }
@@ -76,6 +79,7 @@ export function createPeers(options: PeersOptions): Peers {
     return {
       record,
       channel,
+      link,
       mounted: { petname: fromText(record.name), peerId: record.peerId, remote },
       end(reason) {
         link.close();
@@ -130,12 +134,13 @@ export function createPeers(options: PeersOptions): Peers {
       list = records.flatMap((record) => running.get(record.peerId)?.mounted ?? []);
       for (const listener of listeners) listener();
     },
-    channel: (peerId) => running.get(peerId)?.channel,
-    attach(peerId, path, preference) {
+    isOnline: (peerId) => running.get(peerId)?.channel.state === 'live',
+    attach(peerId, path) {
       const peer = running.get(peerId);
       if (peer === undefined) path.close();
-      else peer.channel.attach(path, preference);
+      else peer.link.attach(path);
     },
+    link: (peerId) => running.get(peerId)?.link,
     list: () => list,
     onChange(listener) {
       listeners.add(listener);

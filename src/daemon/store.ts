@@ -253,8 +253,8 @@ export function openStore(file: string, clock: Clock) {
        ON CONFLICT DO UPDATE SET good_at = max(good_at + 1, excluded.good_at)`,
     ),
     trimAddresses: database.prepare(
-      `DELETE FROM addresses WHERE peer_id = ?1 AND kind = ?2 AND (host, port) NOT IN (
-         SELECT host, port FROM addresses WHERE peer_id = ?1 AND kind = ?2 ORDER BY good_at DESC LIMIT ${ADDRESSES_PER_KIND})`,
+      `DELETE FROM addresses WHERE peer_id = @peerId AND kind = @kind AND (host, port) NOT IN (
+         SELECT host, port FROM addresses WHERE peer_id = @peerId AND kind = @kind ORDER BY good_at DESC LIMIT ${ADDRESSES_PER_KIND})`,
     ),
     removeAddresses: database.prepare('DELETE FROM addresses WHERE peer_id = ?'),
     shares: database.prepare<
@@ -410,7 +410,7 @@ export function openStore(file: string, clock: Clock) {
     addresses: (peerId: string): AddressRecord[] => sql.addresses.all(peerId),
     rememberAddress: database.transaction((peerId: string, kind: string, host: string, port: number): void => {
       sql.putAddress.run(peerId, kind, host, port, Math.floor(clock.wallMs()));
-      sql.trimAddresses.run(peerId, kind);
+      sql.trimAddresses.run({ peerId, kind });
     }),
 
     shares(): ShareRecord[] {

@@ -1,0 +1,94 @@
+/**
+ * The process of a node: parses what it was given, runs the node, turns signals into an orderly end. Started by
+ * src/daemon/launch.ts, to which it reports over the IPC channel.
+ */
+import { writeFileSync } from 'node:fs';
+import { systemClock } from '../clock.ts';
+import { EXIT } from '../errors.ts';
+import { createLogger, type Logger } from '../log.ts';
+import { loadConfig } from './config.ts';
+import { toControlError } from './control.ts';
+import { prepareHome } from './home.ts';
+import type { NodeArguments, NodeReport } from './launch.ts';
+import { openLogFile } from './log-file.ts';
+import { startNode, type Node } from './node.ts';
+
+function report(message: NodeReport): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined) resolve();
+    else process.send(message, undefined, undefined, () => resolve());
+  });
+}
+
+function parseArguments(text: string | undefined): NodeArguments {
+  return JSON.parse(text ?? '') as NodeArguments;
+}
+
+let node: Node | undefined;
+let ending = false;
+
+async function end(log: Logger, reason: string, status: number): Promise<void> {
+  if (ending) {
+    log.warn('node.forced', { reason });
+    process.exit(EXIT.failed);
+  }
+  ending = true;
+  log.info('node.stopping', { reason });
+  try {
+    await node?.stop();
+  } catch (error) {
+    log.error('node.stop', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    process.exit(EXIT.failed);
+  }
+  log.info('node.stopped');
+  process.exit(status);
+}
+
+async function main(): Promise<void> {
+  const given = parseArguments(process.argv[2]);
+  // Peers' umasks are applied at their end; every file of our own is made with its mode.
+  process.umask(0);
+  const home = prepareHome(given.home);
+  const config = loadConfig(home.configFile, given.overrides);
+  const file = given.foreground ? undefined : openLogFile(home.logFile);
+  const log = createLogger(config.logLevel, (line) =>
+    file === undefined ? process.stderr.write(`${line}\n`) : file.writeLine(line),
+  );
+  const onSignal = (signal: string) => void end(log, signal, EXIT.ok);
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  process.on('SIGHUP', given.foreground ? onSignal : () => log.info('signal.ignored'));
+  process.on('uncaughtException', (error) => {
+    log.error('node.crash', { error: error.stack ?? error.message });
+    void end(log, 'crash', EXIT.failed);
+  });
+  process.on('unhandledRejection', (error) => {
+    log.error('node.rejection', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  });
+  if (given.foreground) process.stdin.on('end', () => onSignal('parent ended')).resume();
+
+  node = await startNode({
+    home,
+    config,
+    log,
+    clock: systemClock,
+    onStop: () => onSignal('asked to'),
+    onProgress: (progress) => void report({ progress }),
+  });
+  writeFileSync(home.pidFile, `${process.pid}\n`, { mode: 0o600 });
+  try {
+    const mount = given.mount === undefined ? undefined : await node.mount(given.mount);
+    const { listening } = node;
+    await report({ ready: { pid: process.pid, listening, mount } });
+  } catch (error) {
+    // A node that was started for a mount does not stay behind without it.
+    await node.stop();
+    throw error;
+  }
+  if (process.connected) process.disconnect();
+}
+
+main().catch(async (error: unknown) => {
+  await report({ error: toControlError(error) });
+  process.exit(EXIT.failed);
+});

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import {
+  CONFIG_KEYS,
+  configKey,
+  loadConfig,
+  parseListen,
+  petnameFault,
+  SETTINGS,
+  toPetname,
+  writeSetting,
+} from '../../src/daemon/config.ts';
+import { temporaryFolder } from './temporary-home.ts';
+
+describe('settings', () => {
+  it('an absent file means defaults, and every default is legal', (t) => {
+    const config = loadConfig(join(temporaryFolder(t), 'config'));
+    assert.deepEqual(config.paths, ['tcp', 'udp']);
+    assert.equal(config.lan, true);
+    for (const key of CONFIG_KEYS) assert.deepEqual(config[key], SETTINGS[key].default());
+    assert.notEqual(parseListen(config.listen), undefined);
+    assert.equal(petnameFault(config.name), undefined);
+  });
+
+  it('a flag wins over the file, the file over the default', (t) => {
+    const file = join(temporaryFolder(t), 'config');
+    writeSetting(file, 'paths', 'udp');
+    writeSetting(file, 'patienceMs', '2000');
+    const config = loadConfig(file, { paths: 'udp,tcp' });
+    assert.deepEqual(config.paths, ['udp', 'tcp']);
+    assert.equal(config.patienceMs, 2000);
+  });
+
+  it('the file documents every setting, is 0600, and keeps comments of the user', (t) => {
+    const file = join(temporaryFolder(t), 'config');
+    writeSetting(file, 'lan', 'false');
+    const written = readFileSync(file, 'utf8');
+    for (const key of CONFIG_KEYS) assert.match(written, new RegExp(`^#? ?${key} = `, 'm'));
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    writeFileSync(file, `# mine\n${written}`);
+    writeSetting(file, 'lan', 'true');
+    writeSetting(file, 'name', 'ann');
+    assert.match(readFileSync(file, 'utf8'), /^# mine$/m);
+    assert.equal(loadConfig(file).lan, true);
+    assert.equal(loadConfig(file).name, 'ann');
+    writeSetting(file, 'name', undefined);
+    assert.equal(loadConfig(file).name, SETTINGS.name.default());
+    assert.equal(readFileSync(file, 'utf8').match(/^# name = /gm)?.length, 1);
+  });
+
+  it('values may be written bare or as JSON', (t) => {
+    const file = join(temporaryFolder(t), 'config');
+    writeFileSync(file, 'paths = ["udp", "tcp"]\nname = "bob the great"\nmountpoint = ~/x\n');
+    const config = loadConfig(file);
+    assert.deepEqual(config.paths, ['udp', 'tcp']);
+    assert.equal(config.name, 'bob the great');
+    assert.equal(config.mountpoint, join(homedir(), 'x'));
+  });
+
+  for (const [key, value] of [
+    ['paths', 'pigeon'],
+    ['paths', 'udp,udp'],
+    ['paths', ''],
+    ['listen', 'nonsense'],
+    ['listen', '1.2.3.4:65536'],
+    ['listen', '::1:5'],
+    ['name', 'a/b'],
+    ['name', '.hidden'],
+    ['name', 'x'.repeat(65)],
+    ['lan', 'yes'],
+    ['patienceMs', '999'],
+    ['patienceMs', '1e4'],
+    ['mountpoint', 'relative'],
+    ['logLevel', 'loud'],
+  ] as const) {
+    it(`${key} = ${value.slice(0, 20)} is refused with what is legal, and nothing is written`, (t) => {
+      const file = join(temporaryFolder(t), 'config');
+      assert.throws(() => writeSetting(file, key, value), { code: 'CONFIG_INVALID', hint: /^Legal is / });
+      assert.throws(() => statSync(file), { code: 'ENOENT' });
+    });
+  }
+
+  it('an unknown key is refused with the known ones; a broken line is named', (t) => {
+    assert.throws(() => configKey('colour'), { code: 'CONFIG_INVALID', message: /colour/, hint: /paths/ });
+    const file = join(temporaryFolder(t), 'config');
+    writeFileSync(file, '# fine\n\nlan = true\nwhat is this\n');
+    assert.throws(() => loadConfig(file), { code: 'CONFIG_INVALID', message: /line 4/ });
+  });
+
+  it('addresses to listen on: IPv4, names, IPv6 in brackets, ports to 65535', () => {
+    assert.deepEqual(parseListen('127.0.0.1:0'), { host: '127.0.0.1', port: 0 });
+    assert.deepEqual(parseListen('[::]:65535'), { host: '::', port: 65535 });
+    assert.deepEqual(parseListen('host.example:41000'), { host: 'host.example', port: 41000 });
+    for (const bad of ['', ':', '1.2.3.4', '1.2.3.4:', ':80', '[::]', 'a b:1', 'a:-1', '[::1]:99999']) {
+      assert.equal(parseListen(bad), undefined, bad);
+    }
+  });
+
+  it('a name that someone else chose is made legal', () => {
+    assert.equal(toPetname('../../etc', 'peer'), '-..-etc');
+    assert.equal(toPetname('a\u0000b\u001b[31m', 'peer'), 'a-b-[31m');
+    assert.equal(toPetname('...', 'peer'), 'peer');
+    assert.equal(toPetname('', 'peer'), 'peer');
+    const long = toPetname('\u00e4'.repeat(100), 'peer');
+    assert.ok(Buffer.byteLength(long) <= 64);
+    assert.equal(petnameFault(long), undefined);
+  });
+});
