@@ -6,6 +6,8 @@ import { createManualClock } from '../manual-clock.ts';
 import { createRandom } from '../wire/samples.ts';
 import { createMemoryPathPair } from './memory-path.ts';
 import { createTestNode, drive } from './node-pair.ts';
+import { createSimulatedNetwork } from './simulated-network.ts';
+import { createUdpLink } from './udp-link.ts';
 
 describe('two nodes', () => {
   it('3,000 random operations over paths in memory that break now and then: the trees are equal', async () => {
@@ -38,6 +40,47 @@ describe('two nodes', () => {
     }
     await operations.finish();
     assert.deepEqual(await snapshot(bob.served), await snapshot(model));
+    alice.close();
+    bob.close();
+  });
+
+  it('10,000 random operations over UDP with loss, reordering, duplicates and damage: the trees are equal', async (t) => {
+    const clock = createManualClock();
+    const network = createSimulatedNetwork({
+      clock,
+      seed: 5,
+      conditions: {
+        lossRate: 0.05,
+        reorderRate: 0.1,
+        reorderMs: 15,
+        duplicateRate: 0.02,
+        corruptRate: 0.005,
+        delayMs: 5,
+      },
+    });
+    const [alice, bob] = [createTestNode(clock, 1), createTestNode(clock, 2)];
+    const [there, here] = createUdpLink(network, clock, 7);
+    alice.channel.attach(there, 0);
+    bob.channel.attach(here, 0);
+    const sides = [alice, bob].map((node, side) => {
+      const model = createMemoryTree({ clock });
+      const operations = createRandomOperations({
+        model,
+        tried: node.remote,
+        random: createRandom(40 + side),
+        wait: (promise) => drive(clock, promise),
+      });
+      return { model, operations, served: node === alice ? bob.served : alice.served };
+    });
+    for (let i = 0; i < 5_000; i++) for (const { operations } of sides) await operations.step();
+    for (const { model, operations, served } of sides) {
+      await operations.finish();
+      assert.deepEqual(await snapshot(served), await snapshot(model));
+    }
+    const { lost, reordered, duplicated, corrupted, sent } = network.counters;
+    t.diagnostic(`${sent} datagrams: ${lost} lost, ${reordered} late, ${duplicated} twice, ${corrupted} damaged`);
+    assert.ok(lost > 500 && reordered > 500 && duplicated > 100 && corrupted > 50);
+    assert.equal(alice.channel.statistics.malformed + bob.channel.statistics.malformed, 0);
     alice.close();
     bob.close();
   });
