@@ -15,7 +15,7 @@ const TIME_THRESHOLD = 9 / 8;
 /** Time-outs, milliseconds. The floor covers the far end's event loop. */
 const INITIAL_TIMEOUT_MS = 300;
 const MIN_TIMEOUT_MS = 30;
-const MAX_TIMEOUT_MS = 1_000;
+const MAX_TIMEOUT_MS = 400;
 const GRANULARITY_MS = 1;
 /** Segments sent again at a time-out, whatever the window says. */
 const PROBE_SEGMENTS = 2;
@@ -184,7 +184,7 @@ export class Flight {
       this.#rttMs === undefined
         ? INITIAL_TIMEOUT_MS
         : Math.max(this.#rttMs + Math.max(4 * this.#rttVariation, GRANULARITY_MS), MIN_TIMEOUT_MS);
-    return this.#lastSentAt + Math.min(base * 2 ** Math.min(this.#timeouts, 8), MAX_TIMEOUT_MS + base);
+    return this.#lastSentAt + Math.min(base * 2 ** Math.min(this.#timeouts, 8), base + MAX_TIMEOUT_MS);
   }
 
   #detectLoss(now: number): void {

@@ -101,6 +101,11 @@ export class Kcp {
     return this.#sender.queuedBytes + this.#sender.unacknowledgedBytes;
   }
 
+  /** Bytes given to send() that have not been sent yet. */
+  get queuedBytes(): number {
+    return this.#sender.queuedBytes;
+  }
+
   /** Whether something would be sent if flight and window allow. */
   get pending(): boolean {
     return this.#sender.pending;

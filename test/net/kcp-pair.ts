@@ -18,6 +18,7 @@ export interface Pair {
 }
 
 export interface PairOptions {
+  /** Looked at for every packet: what the caller changes in it takes effect. */
   readonly link: LinkOptions;
   readonly back?: LinkOptions;
   readonly kcp?: Partial<KcpOptions>;
@@ -25,8 +26,8 @@ export interface PairOptions {
   readonly startMs?: number;
 }
 
-function createEnd(link: LinkOptions, options: Partial<KcpOptions>, time: () => number): End {
-  const out = new SimulatedLink(link);
+function createEnd(link: LinkOptions, seed: number, options: Partial<KcpOptions>, time: () => number): End {
+  const out = new SimulatedLink(link, seed);
   const kcp = new Kcp({
     conversation: 7,
     ...options,
@@ -38,8 +39,8 @@ function createEnd(link: LinkOptions, options: Partial<KcpOptions>, time: () => 
 export function createPair(options: PairOptions): Pair {
   const time = () => pair.now;
   const pair: Pair = {
-    a: createEnd({ seed: 1, ...options.link }, options.kcp ?? {}, time),
-    b: createEnd({ seed: 2, ...(options.back ?? options.link) }, options.kcp ?? {}, time),
+    a: createEnd(options.link, 1, options.kcp ?? {}, time),
+    b: createEnd(options.back ?? options.link, 2, options.kcp ?? {}, time),
     now: options.startMs ?? 0,
     run(done, untilMs) {
       const { a, b } = pair;

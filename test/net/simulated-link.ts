@@ -12,7 +12,6 @@ export interface LinkOptions {
   readonly loss?: number;
   readonly reorder?: number;
   readonly duplicate?: number;
-  readonly seed?: number;
 }
 
 interface Arrival {
@@ -44,9 +43,9 @@ export class SimulatedLink {
   readonly #arrivals: Arrival[] = [];
   #busyUntil = 0;
 
-  constructor(options: LinkOptions) {
+  constructor(options: LinkOptions, seed: number) {
     this.#options = options;
-    this.#random = createRandom(options.seed ?? 1);
+    this.#random = createRandom(seed);
   }
 
   /** When the next packet arrives; Infinity for none under way. */
