@@ -38,6 +38,11 @@ export function attributesOf(status: FileStatus, hasXattrs: boolean, hidesSetIds
   };
 }
 
+/** The same text for the same inode. */
+export function fileKey(status: { readonly device: bigint; readonly inode: bigint }): string {
+  return `${status.device}:${status.inode}`;
+}
+
 /** Numbers of one packed Attributes. */
 export const PACKED_NUMBERS = 20;
 const LOW = 0xffffffffn;

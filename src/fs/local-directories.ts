@@ -5,8 +5,8 @@ import { readRows, seekRows } from '../sys/file-data.ts';
 import { closeDescriptor, statAt, statDescriptor } from '../sys/files.ts';
 import { mayHaveXattrs } from '../sys/xattrs.ts';
 import { LIMITS, OPEN } from '../wire/schema.ts';
-import { attributesOf, packAttributes, PACKED_NUMBERS } from './local-attributes.ts';
-import { fileKey, type LocalState } from './local-state.ts';
+import { attributesOf, fileKey, packAttributes, PACKED_NUMBERS } from './local-attributes.ts';
+import type { LocalState } from './local-state.ts';
 import type { Handle } from './tree.ts';
 
 /** Entries in the flat form that crosses threads: names joined by '/', and ENTRY_NUMBERS numbers for each. */

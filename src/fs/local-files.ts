@@ -7,16 +7,9 @@ import { codeOf, PeerfsError } from '../errors.ts';
 import { allocate, readAt, seek as seekTo, WHENCE } from '../sys/file-data.ts';
 import { changeModeOpen, closeDescriptor, O, openAt, reopen, statDescriptor } from '../sys/files.ts';
 import { FALLOCATE, OPEN, SEEK, type Attributes } from '../wire/schema.ts';
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './local-attributes.ts';
+import { fileKey, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './local-attributes.ts';
 import { createOwned, settleOwner } from './local-names.ts';
-import {
-  attributesOfDescriptor,
-  changing,
-  createsExactly,
-  fileKey,
-  permitted,
-  type LocalState,
-} from './local-state.ts';
+import { attributesOfDescriptor, changing, createsExactly, permitted, type LocalState } from './local-state.ts';
 import type { Handle, OpenOptions } from './tree.ts';
 
 /** How often an open that creates is tried anew while others create and remove the name. */

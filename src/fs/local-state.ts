@@ -41,10 +41,6 @@ export function createsExactly(): boolean {
   return umaskIsDropped;
 }
 
-export function fileKey(attributes: { readonly device: bigint; readonly inode: bigint }): string {
-  return `${attributes.device}:${attributes.inode}`;
-}
-
 export class HandleTable {
   readonly #open = new Map<Handle, OpenHandle>();
   readonly #free: Handle[] = [];

@@ -15,7 +15,7 @@ import { copyRange, seek, WHENCE } from '../sys/file-data.ts';
 import { sizeOf } from '../sys/files.ts';
 import { OPEN, RECALL, type Attributes, type DirectoryEntry } from '../wire/schema.ts';
 import { openDiskTree, type DiskTree } from './disk-thread.ts';
-import { PACKED_NUMBERS, unpackAttributes } from './local-attributes.ts';
+import { fileKey, PACKED_NUMBERS, unpackAttributes } from './local-attributes.ts';
 import { ENTRY_NUMBERS, type PackedListing } from './local-directories.ts';
 import type {
   AttributeChange,
@@ -154,8 +154,7 @@ class Local implements LocalTree {
   async open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
     const opened = await this.#open.call('open', [path, options]);
     const attributes = unpackAttributes(opened.attributes);
-    const file = `${attributes.device}:${attributes.inode}`;
-    this.#remember(opened.handle, opened.descriptor, options.flags, file);
+    this.#remember(opened.handle, opened.descriptor, options.flags, fileKey(attributes));
     return { handle: opened.handle, created: opened.created, attributes, firstBytes: opened.firstBytes };
   }
 

@@ -16,7 +16,7 @@ import { PeerfsError } from '../errors.ts';
 import { procPath, statAt } from '../sys/files.ts';
 import { IN, openInotify, type Inotify, type InotifyEvent } from '../sys/inotify.ts';
 import { RECALL } from '../wire/schema.ts';
-import { fileKey } from './local-state.ts';
+import { fileKey } from './local-attributes.ts';
 import type { ShareRoot } from './local-root.ts';
 import type { TreeChange } from './tree.ts';
 

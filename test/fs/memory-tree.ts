@@ -243,29 +243,26 @@ class Memory implements MemoryTree {
     const to = this.#lastName(newPath, 'EBUSY');
     const inode = source.names.get(from)?.inode ?? fail('ENOENT');
     const present = target.names.get(to)?.inode;
+    const exchanges = (flags & RENAME.exchange) !== 0;
+    // In the kernel's order of judging.
+    if (present !== undefined && (flags & RENAME.noReplace) !== 0) fail('EEXIST');
+    if (present === undefined && exchanges) fail('ENOENT');
     if (isDirectory(inode) && isWithin(target, inode)) fail('EINVAL');
-    if ((flags & RENAME.exchange) !== 0) {
-      const other = present ?? fail('ENOENT');
-      if (isDirectory(other) && isWithin(source, other)) fail('EINVAL');
-      if (other === inode) return;
-      this.#take(source, from);
-      this.#take(target, to);
-      this.#put(source, from, other);
-      this.#put(target, to, inode);
-      other.ctime = inode.ctime;
-    } else {
-      if (present !== undefined) {
-        if ((flags & RENAME.noReplace) !== 0) fail('EEXIST');
-        if (present === inode) return;
-        if (isDirectory(present) && isWithin(source, present)) fail('ENOTEMPTY');
-        if (isDirectory(inode) && !isDirectory(present)) fail('ENOTDIR');
-        if (!isDirectory(inode) && isDirectory(present)) fail('EISDIR');
-        if (present.names.size > 0) fail('ENOTEMPTY');
-        this.#remove(target, to, present);
-      }
-      this.#take(source, from);
-      this.#put(target, to, inode);
+    if (present !== undefined && isWithin(source, present)) fail(exchanges ? 'EINVAL' : 'ENOTEMPTY');
+    if (present === inode) return;
+    if (present !== undefined && !exchanges) {
+      if (isDirectory(inode) && !isDirectory(present)) fail('ENOTDIR');
+      if (!isDirectory(inode) && isDirectory(present)) fail('EISDIR');
+      if (present.names.size > 0) fail('ENOTEMPTY');
+      this.#remove(target, to, present);
     }
+    this.#take(source, from);
+    if (present !== undefined && exchanges) {
+      this.#take(target, to);
+      this.#put(source, from, present);
+      present.ctime = this.#now();
+    }
+    this.#put(target, to, inode);
     inode.ctime = this.#now();
     this.#toldEntry(path, isDirectory(inode));
     this.#toldEntry(newPath, isDirectory(inode));
