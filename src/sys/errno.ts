@@ -6,7 +6,8 @@ const BY_NUMBER = new Map<number, string>(Object.entries(constants.errno).map(([
 // Node's table lacks these; the numbers are Linux' (asm-generic/errno.h).
 const EXTRA: Readonly<Record<string, number>> = { ENODATA: 61, EHOSTDOWN: 112, ENOLCK: 37, EDQUOT: 122, ESTALE: 116 };
 for (const [name, number] of Object.entries(EXTRA)) BY_NUMBER.set(number, name);
-const BY_CODE = new Map<string, number>([...BY_NUMBER].map(([number, name]) => [name, number]));
+// Not BY_NUMBER turned round: where two names share a number (EAGAIN and EWOULDBLOCK) it has one of them.
+const BY_CODE = new Map<string, number>(Object.entries({ ...constants.errno, ...EXTRA }));
 
 /** Codes that no kernel knows, as the nearest errno. */
 const NEAREST: Partial<Record<ErrorCode, string>> = {

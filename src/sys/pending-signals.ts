@@ -19,7 +19,7 @@ export function hasEndingSignal(thread: number): boolean {
   } catch {
     return true;
   }
-  return (((mask(status, 'SigPnd') | mask(status, 'ShdPnd')) & ~mask(status, 'SigBlk')) & ENDING) !== 0;
+  return ((mask(status, 'SigPnd') | mask(status, 'ShdPnd')) & ~mask(status, 'SigBlk') & ENDING) !== 0;
 }
 
 /** The low 32 signals of a line such as `SigPnd:	0000000000000002`. */

@@ -174,17 +174,17 @@ async function mountAsUser(mountpoint: string, options: MountOptions): Promise<n
 }
 
 function common(options: MountOptions): string[] {
-  return [
-    'default_permissions',
-    `max_read=${MAX_TRANSFER_BYTES}`,
-    ...(options.allowOther ? ['allow_other'] : []),
-  ];
+  return ['default_permissions', `max_read=${MAX_TRANSFER_BYTES}`, ...(options.allowOther ? ['allow_other'] : [])];
 }
 
 function deviceFailure(cause: unknown): PeerfsError {
   const code = codeOf(cause);
   return code === 'EACCES' || code === 'EPERM'
-    ? failed('/dev/fuse may not be opened.', 'As root: chmod 0666 /dev/fuse (in a container: --device /dev/fuse).', cause)
+    ? failed(
+        '/dev/fuse may not be opened.',
+        'As root: chmod 0666 /dev/fuse (in a container: --device /dev/fuse).',
+        cause,
+      )
     : failed('There is no /dev/fuse.', 'Load the kernel module: modprobe fuse', cause);
 }
 

@@ -8,12 +8,7 @@ import { Worker } from 'node:worker_threads';
 import type { ByteString } from '../../bytestring.ts';
 import { duplicateDescriptor } from '../../sys/fuse-device.ts';
 import type { KernelNotifier, NodeId } from '../kernel.ts';
-import {
-  encodeDelete,
-  encodeInvalidateEntry,
-  encodeInvalidateInode,
-  encodeNewEpoch,
-} from './notifications.ts';
+import { encodeDelete, encodeInvalidateEntry, encodeInvalidateInode, encodeNewEpoch } from './notifications.ts';
 import type { BatchResult, NotifyWorkerData } from './notify-worker.ts';
 
 const BATCH_BYTES = 64 * 1024;

@@ -266,7 +266,7 @@ export const OPERATIONS: ReadonlyMap<number, Operation> = new Map<number, Operat
     OPCODE.SYMLINK,
     entryOperation(({ fileSystem, input, request }) => {
       const name = input.name();
-      const target = Buffer.from(input.name(name.length + 1), 'latin1');
+      const target = Buffer.from(input.text(name.length + 1), 'latin1');
       return fileSystem.symlink(request.node, name, target, request);
     }),
   ],
@@ -427,9 +427,7 @@ export const OPERATIONS: ReadonlyMap<number, Operation> = new Map<number, Operat
   [
     OPCODE.GETLK,
     ({ fileSystem, input, request, replies }) =>
-      fileSystem
-        .getlk(input.u64(LK_IN.word.fh), lockOf(input), request)
-        .then((range) => replies.lock(request, range)),
+      fileSystem.getlk(input.u64(LK_IN.word.fh), lockOf(input), request).then((range) => replies.lock(request, range)),
   ],
   [OPCODE.SETLK, setlk(false)],
   [OPCODE.SETLKW, setlk(true)],

@@ -2,7 +2,8 @@
  * One request of the kernel: its bytes while they are decoded (RequestInput), and what is remembered of it until it
  * is answered (FuseRequest, the RequestContext that the file system sees). Plus the pool of read buffers.
  */
-import type { ByteString } from '../../bytestring.ts';
+import { NAME_MAX_BYTES, type ByteString } from '../../bytestring.ts';
+import { PeerfsError } from '../../errors.ts';
 import { createDeviceBuffer, type DeviceBuffer } from '../../sys/fuse-device.ts';
 import type { RequestContext } from '../kernel.ts';
 import { IN_HEADER, WRITE_IN } from './structures.ts';
@@ -115,8 +116,15 @@ export class RequestInput {
     return this.#buffer.longs[(BODY_WORD + word) >> 1] ?? 0n;
   }
 
-  /** The bytes up to NUL from `offset` of the body on. */
+  /** The bytes up to NUL from `offset` of the body on. @throws PeerfsError ENAMETOOLONG, which the kernel leaves to us */
   name(offset = 0): ByteString {
+    const name = this.text(offset);
+    if (name.length > NAME_MAX_BYTES) throw new PeerfsError('ENAMETOOLONG');
+    return name;
+  }
+
+  /** The same of any length. */
+  text(offset: number): ByteString {
     const start = IN_HEADER.sizeBytes + offset;
     const { bytes } = this.#buffer;
     return bytes.toString('latin1', start, bytes.indexOf(0, start)) as ByteString;

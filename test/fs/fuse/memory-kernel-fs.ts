@@ -225,7 +225,9 @@ export class MemoryKernelFileSystem implements KernelFileSystem {
 
   async read(handle: Handle, offset: number, length: number, context: RequestContext): Promise<Uint8Array> {
     const { node } = this.#open(handle);
-    const hangs = [...(node.parent?.children ?? [])].some(([name, row]) => row.node === node && name.startsWith('hang-'));
+    const hangs = [...(node.parent?.children ?? [])].some(
+      ([name, row]) => row.node === node && name.startsWith('hang-'),
+    );
     if (hangs) await untilAborted(context.signal);
     const end = Math.min(offset + length, node.size);
     if (end <= offset) return new Uint8Array(0);

@@ -24,7 +24,10 @@ export type NodeCommand =
 
 const [mountpoint = '', text = '{}'] = process.argv.slice(2);
 const setting = JSON.parse(text) as NodeSetting;
-const fileSystem = new MemoryKernelFileSystem({ validMs: setting.validMs ?? 1000, directIo: setting.directIo ?? false });
+const fileSystem = new MemoryKernelFileSystem({
+  validMs: setting.validMs ?? 1000,
+  directIo: setting.directIo ?? false,
+});
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
 try {
@@ -63,6 +66,9 @@ try {
   process.stdin.on('end', () => void mount.unmount().then(() => process.exit(0)));
   say('ready');
 } catch (error) {
-  say({ failed: error instanceof PeerfsError ? { code: error.code, message: error.message, hint: error.hint } : String(error) });
+  say({
+    failed:
+      error instanceof PeerfsError ? { code: error.code, message: error.message, hint: error.hint } : String(error),
+  });
   process.exitCode = 1;
 }
