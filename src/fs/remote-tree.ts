@@ -153,7 +153,7 @@ class Remote implements RemoteTree {
           );
     this.#share.made(newPath, sentAt, reply);
     this.#share.changedFile(path);
-    return reply.attributes;
+    return this.#share.withUnwritten(reply.attributes);
   }
 
   async unlink(path: ByteString): Promise<void> {
