@@ -13,8 +13,8 @@ const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 
 interface KnownDirectory {
-  /** null: there is no such name. */
-  readonly entries: Map<ByteString, Attributes | null>;
+  /** null: there is no such name; undefined: it exists, more is not known. */
+  readonly entries: Map<ByteString, Attributes | null | undefined>;
   /** `entries` holds every name there is. */
   complete: boolean;
   /** Lease epoch in which all of it was learned. */
@@ -38,7 +38,7 @@ export class DirectoryCache {
     const known = this.#valid(parentOf(path));
     if (known === undefined) return undefined;
     const attributes = known.entries.get(nameOf(path));
-    if (attributes === undefined && known.complete && path !== ROOT) return null;
+    if (attributes === undefined && known.complete && path !== ROOT && !known.entries.has(nameOf(path))) return null;
     return attributes;
   }
 
@@ -55,13 +55,9 @@ export class DirectoryCache {
   /** Remembers what a reply under a lease said. null: no such name (only where isLeased). */
   put(path: ByteString, attributes: Attributes | null): void {
     const known = this.#known(parentOf(path));
-    if (attributes !== null && !isCacheable(attributes)) {
-      this.forget(path);
-      return;
-    }
     const name = nameOf(path);
     if (!known.entries.has(name)) this.#size += 1;
-    known.entries.set(name, attributes);
+    known.entries.set(name, attributes === null || isCacheable(attributes) ? attributes : undefined);
     if (this.#size > MAX_ENTRIES) this.#evict();
   }
 
@@ -73,8 +69,7 @@ export class DirectoryCache {
     known.complete = true;
     if (own !== undefined) known.entries.set(ROOT, own);
     for (const { name, attributes } of entries) {
-      if (isCacheable(attributes)) known.entries.set(name, attributes);
-      else known.complete = false;
+      known.entries.set(name, isCacheable(attributes) ? attributes : undefined);
     }
     this.#size += known.entries.size;
     if (this.#size > MAX_ENTRIES) this.#evict();
@@ -92,7 +87,9 @@ export class DirectoryCache {
     if (known?.complete !== true) return undefined;
     const found: [ByteString, Attributes][] = [];
     for (const [name, attributes] of known.entries) {
-      if (attributes !== null && name !== ROOT) found.push([name, attributes]);
+      if (attributes === null || name === ROOT) continue;
+      if (attributes === undefined) return undefined;
+      found.push([name, attributes]);
     }
     return found;
   }
@@ -104,6 +101,13 @@ export class DirectoryCache {
     if (known.complete) {
       if (known.entries.delete(nameOf(path))) this.#size -= 1;
     } else this.put(path, null);
+  }
+
+  /** The file changed; its name still stands. */
+  forgetAttributes(path: ByteString): void {
+    const known = this.#directories.get(parentOf(path));
+    const name = nameOf(path);
+    if (known?.entries.has(name) === true) known.entries.set(name, undefined);
   }
 
   /** Nothing is known of the path itself any more. */
@@ -123,7 +127,7 @@ export class DirectoryCache {
 
   /** As a recall says: bits of RECALL. */
   recalled(path: ByteString, what: number): void {
-    if (what & (RECALL.attributes | RECALL.contents)) this.forget(path);
+    if (what & (RECALL.attributes | RECALL.contents)) this.forgetAttributes(path);
     if (what & RECALL.entries) this.forgetDirectory(path);
     if (what & RECALL.subtree) this.forgetBelow(path);
   }

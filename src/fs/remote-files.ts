@@ -85,7 +85,9 @@ export class RemoteFileOperations {
 
   read(handle: Handle, offset: number, length: number): Promise<Uint8Array> {
     const open = this.#handles.get(handle);
-    if (open === undefined) return Promise.reject(new PeerfsError('EBADF', 'no such handle'));
+    if (open === undefined || (open.flags & OPEN.read) === 0) {
+      return Promise.reject(new PeerfsError('EBADF', 'not open for reading'));
+    }
     if (open.file.writes.isDirty || open.isBroken) return this.#readAfterWrites(open, offset, length);
     return open.readAhead.read(offset, length, open.file.size);
   }
@@ -93,6 +95,7 @@ export class RemoteFileOperations {
   async write(handle: Handle, offset: number, bytes: Uint8Array): Promise<WriteResult> {
     const open = this.get(handle);
     const { file } = open;
+    if ((open.flags & OPEN.write) === 0) throw new PeerfsError('EBADF', 'not open for writing');
     checkWhole(open);
     if (open.flags & UNBUFFERED) return this.#writeThrough(open, offset, bytes);
     if (bytes.length > 0) {
@@ -334,7 +337,7 @@ export class RemoteFileOperations {
     const { reply } = await this.through(open, canRepeat, (handle) =>
       this.#share.call('write', { handle, offset }, { payload: bytes }),
     );
-    return reply;
+    return { size: reply.size, end: reply.end };
   }
 
   /** Opens again what the server has forgotten, then tries once more. */

@@ -78,7 +78,7 @@ export class RemoteShare {
     this.lease.learn(leaseMs);
     const file = this.files.find(attributes);
     if (leaseMs === 0 || file?.writes.isDirty === true) {
-      this.cache.forget(path);
+      this.cache.forgetAttributes(path);
     } else if (this.order.isCurrent(path, sentAt, change)) {
       if (file !== undefined) file.size = attributes.size;
       this.cache.put(path, attributes);
@@ -121,13 +121,13 @@ export class RemoteShare {
     const directory = parentOf(path);
     this.order.saw(path, RECALL.attributes, undefined);
     this.order.saw(directory, RECALL.attributes, undefined);
-    this.cache.forget(directory);
+    this.cache.forgetAttributes(directory);
   }
 
   /** We changed the file at `path`; its attributes are not known now. */
   changedFile(path: ByteString): void {
     this.order.saw(path, RECALL.attributes, undefined);
-    this.cache.forget(path);
+    this.cache.forgetAttributes(path);
   }
 
   /** We change the contents of a file: nothing read before counts. */
