@@ -204,7 +204,7 @@ export class TreeLeases {
     if (held.size > DIRECTORIES_PER_HOLDER) {
       for (const oldest of held) {
         this.#remove(holder, oldest);
-        this.#tell(holder, oldest, RECALL.entries);
+        void this.#tell(holder, oldest, RECALL.entries);
         break;
       }
     }

@@ -108,7 +108,7 @@ export function directoryOperations(core: MountCore): DirectoryOperations {
     opendir: async (id, context) => {
       const node = core.node(id);
       const opened = open(node).then((handle) => handles.add(handle));
-      const handle = await core.wait(context, opened, (late) => void release(core, late));
+      const handle = await core.wait(context, opened, (late) => release(core, late));
       return { handle, keepCache: false, directIo: false, cacheDirectory: false };
     },
 

@@ -49,7 +49,7 @@ export class RemoteDirectories {
     const { reply } = await this.#share.call(
       'openDirectory',
       { share: this.#share.share, path },
-      { late: ({ reply: { handle: number } }) => this.#releaseNumber(number) },
+      { late: ({ reply: { handle: number } }) => void this.#releaseNumber(number) },
     );
     lease.learn(reply.leaseMs);
     this.#handles.set(handle, {

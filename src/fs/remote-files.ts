@@ -46,7 +46,7 @@ export class RemoteFileOperations {
     await share.settled(path, false);
     const sentAt = share.order.now;
     const request = { share: share.share, path, flags, permissions, uid, gid, wantBytes };
-    const late = ({ reply }: CallResult<'open'>) => this.#releaseNumber(reply.handle);
+    const late = ({ reply }: CallResult<'open'>) => void this.#releaseNumber(reply.handle);
     const { reply, payload } = await share.call('open', request, { late });
     const { created, leaseMs } = reply;
     const file = share.files.find(reply.attributes) ?? this.#newFile(reply.attributes);

@@ -167,7 +167,7 @@ export class RemoteShare {
         if (wasNamed || what & RECALL.subtree) handle.isLeased = false;
       }
     }
-    await Promise.all([...this.#listeners].map((listener) => listener(path, what)));
+    for (const told of [...this.#listeners].map((listener) => listener(path, what))) await told;
   }
 
   onInvalidate(listener: InvalidateListener): () => void {

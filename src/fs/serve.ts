@@ -9,9 +9,9 @@ import { PeerfsError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Answer, CallContext, Channel, Handlers } from '../net/channel.ts';
 import { OPEN, RECALL, RENAME, SETATTR, type Attributes, type CallName, type RequestOf } from '../wire/schema.ts';
-import type { LeaseHolder, LeaseTable, TreeLeases } from './leases.ts';
+import type { LeaseHolder, LeaseTable } from './leases.ts';
 import { ServedHandle, ServedHandles, type ServedFolder } from './served-handles.ts';
-import type { AttributeChange, LockRange, TreeChange, WatchedTree } from './tree.ts';
+import type { AttributeChange, Handle, LockRange, TreeChange, WatchedTree } from './tree.ts';
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -301,6 +301,7 @@ class PeerServing {
       const { change } = served.leases;
       const opened = await served.tree.open(path, { flags, permissions, uid, gid, wantBytes });
       const { attributes, created, firstBytes } = opened;
+      this.#checkServed(served, opened.handle);
       const handle = this.#handles.add(new ServedHandle(served, opened.handle, path, false));
       const changes = created ? namesIn(path) : flags & OPEN.truncate ? [contents(path)] : undefined;
       if (changes !== undefined) await served.leases.changed(served.holder, changes);
@@ -341,6 +342,7 @@ class PeerServing {
       const leaseMs = await served.leases.grant(served.holder, path);
       const { change } = served.leases;
       const opened = await served.tree.openDirectory(path);
+      this.#checkServed(served, opened);
       const handle = this.#handles.add(new ServedHandle(served, opened, path, true));
       return { reply: { handle, change, leaseMs } };
     } catch (error) {
@@ -390,6 +392,13 @@ class PeerServing {
     const served = this.#folders.get(share);
     if (served === undefined) throw new PeerfsError('ESTALE', 'no such share');
     return served;
+  }
+
+  /** After an await: the share may have gone, and with it whoever would release the handle. */
+  #checkServed(served: ServedFolder, handle: Handle): void {
+    if (!this.#closed && this.#folders.get(served.share) === served) return;
+    void served.tree.release(handle).catch(() => undefined);
+    throw new PeerfsError('ESTALE', 'no such share');
   }
 
   #writable(share: number): ServedFolder {
