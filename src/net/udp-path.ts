@@ -206,7 +206,7 @@ class KcpPath implements UdpPath {
 
   #inputPong(body: Uint8Array, now: number): void {
     const [a = 0, b = 0, c = 0, d = 0] = body;
-    if (this.#pingSentAt === undefined || ((a | (b << 8) | (c << 16) | (d << 24)) >>> 0) !== this.#pingToken) return;
+    if (this.#pingSentAt === undefined || (a | (b << 8) | (c << 16) | (d << 24)) >>> 0 !== this.#pingToken) return;
     this.#flight.measured(Math.max(now - this.#pingSentAt, 0.01));
     this.#pingSentAt = undefined;
   }

@@ -271,7 +271,8 @@ class DgramPort implements UdpPort {
   }
 
   sendBatch(datagrams: Uint8Array, segmentBytes: number, to: UdpAddress): void {
-    for (let at = 0; at < datagrams.length; at += segmentBytes) this.send(datagrams.subarray(at, at + segmentBytes), to);
+    for (let at = 0; at < datagrams.length; at += segmentBytes)
+      this.send(datagrams.subarray(at, at + segmentBytes), to);
   }
 
   close(): Promise<void> {
