@@ -26,6 +26,8 @@ export interface RemoteFile {
   readonly writes: WriteBuffer<RemoteHandle>;
   /** Bytes, as last heard. */
   size: number;
+  /** Counts our changes of the contents: a read asked for before one says nothing of the size after it. */
+  changes: number;
 }
 
 /** One open(2). */

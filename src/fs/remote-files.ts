@@ -267,6 +267,7 @@ export class RemoteFileOperations {
       identity: { inode, device, birthSec, birthNsec },
       handles: new Set(),
       size,
+      changes: 0,
       writes: new WriteBuffer<RemoteHandle>(
         (open, offset, bytes) => this.#send(open, offset, bytes).then(() => undefined),
         () => this.#share.changedContents(file),
@@ -306,10 +307,12 @@ export class RemoteFileOperations {
   }
 
   #fetch(open: RemoteHandle, offset: number, length: number): Promise<Uint8Array> {
+    const { file } = open;
+    const { changes } = file;
     return this.through(open, true, (handle) => this.#share.call('read', { handle, offset, length })).then(
       ({ payload }) => {
         const end = offset + payload.length;
-        if (payload.length > 0 && end > open.file.size) open.file.size = end;
+        if (payload.length > 0 && end > file.size && changes === file.changes) file.size = end;
         return payload;
       },
     );

@@ -132,6 +132,7 @@ export class RemoteShare {
 
   /** We change the contents of a file: nothing read before counts. */
   changedContents(file: RemoteFile): void {
+    file.changes += 1;
     for (const handle of file.handles) {
       handle.readAhead.drop();
       this.changedFile(handle.path);
