@@ -11,7 +11,7 @@ import { fromText, type ByteString } from '../bytestring.ts';
 import { systemClock, type Clock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { silentLogger, type Logger } from '../log.ts';
-import { copyRange, seek, WHENCE } from '../sys/file-data.ts';
+import { copyRange, readCached, seek, WHENCE } from '../sys/file-data.ts';
 import { sizeOf } from '../sys/files.ts';
 import { OPEN, RECALL, type Attributes, type DirectoryEntry } from '../wire/schema.ts';
 import { openDiskTree, type DiskTree } from './disk-thread.ts';
@@ -36,6 +36,8 @@ import type {
 const MAX_HANDLES = 4096;
 /** inotify tells of a write up to this long after it, milliseconds. */
 const OWN_WRITE_MS = 100;
+/** Reads up to this size are tried at once: copying them is cheaper than asking another thread. Bytes. */
+const CACHED_BYTES = 64 * 1024;
 /** Reads up to this size take their memory from Node's pool, bytes. */
 const POOLED_BYTES = 4096;
 
@@ -163,12 +165,13 @@ class Local implements LocalTree {
     if ((open.flags & OPEN.read) === 0) throw new PeerfsError('EBADF', 'not open for reading');
     return this.#using(open, async () => {
       const bytes = length <= POOLED_BYTES ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
-      // Regular files alone are opened: less than asked for means the end.
-      const { bytesRead } = await readFd(open.descriptor, bytes, 0, length, offset);
+      let done = length <= CACHED_BYTES ? readCached(open.descriptor, bytes, offset) : 0;
+      if (done < length && (done === 0 || offset + done < sizeOf(open.descriptor))) {
+        // Regular files alone are opened: less than asked for means the end.
+        done = (await readFd(open.descriptor, bytes, 0, length, offset)).bytesRead;
+      }
       // A view keeps all of its memory: a short answer is worth a copy.
-      return bytesRead * 2 < length
-        ? Uint8Array.prototype.slice.call(bytes, 0, bytesRead)
-        : bytes.subarray(0, bytesRead);
+      return done * 2 < length ? Uint8Array.prototype.slice.call(bytes, 0, done) : bytes.subarray(0, done);
     });
   }
 

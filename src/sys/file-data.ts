@@ -15,6 +15,7 @@ const call = {
   ftruncate: declare('ftruncate', 'int', ['int', 'i64']),
   getdents64: declare('getdents64', 'long', ['int', 'pointer', 'size']),
   lseek: declare('lseek', 'long', ['int', 'i64', 'int']),
+  preadv2: declare('preadv2', 'long', ['int', 'pointer', 'int', 'i64', 'int']),
   pread: declare('pread64', 'long', ['int', 'buffer', 'size', 'i64']),
 };
 
@@ -40,6 +41,22 @@ export function seek(descriptor: number, offset: number, whence: number): number
 /** Reads into `bytes` from a position. @returns bytes read. */
 export function readAt(descriptor: number, bytes: Uint8Array, offset: number): number {
   return check(call.pread(descriptor, bytes, bytes.length, offset), 'pread');
+}
+
+/** linux/fs.h: fail rather than wait for a disk. */
+const RWF_NOWAIT = 8;
+/** struct iovec: address and length, 64 bits each. */
+const vector = new BigUint64Array(2);
+const vectorAddress = addressOf(vector);
+
+/**
+ * Reads what the kernel has in memory, without waiting: may run on any thread.
+ * @returns bytes read, fewer at the end of the file or where memory ends; 0 if there is nothing or it would wait.
+ */
+export function readCached(descriptor: number, bytes: Uint8Array, offset: number): number {
+  vector[0] = BigInt(addressOf(bytes));
+  vector[1] = BigInt(bytes.length);
+  return Math.max(0, call.preadv2(descriptor, vectorAddress, 1, offset, RWF_NOWAIT));
 }
 
 /** struct statfs of 64-bit Linux: eight-byte words, but the fsid. */
