@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Path } from '../../src/net/path.ts';
 import { createMemoryTree } from '../fs/memory-tree.ts';
 import { createRandomOperations, snapshot } from '../fs/random-operations.ts';
 import { createManualClock } from '../manual-clock.ts';
@@ -7,6 +8,7 @@ import { createRandom } from '../wire/samples.ts';
 import { createMemoryPathPair } from './memory-path.ts';
 import { createTestNode, drive } from './node-pair.ts';
 import { createSimulatedNetwork } from './simulated-network.ts';
+import type { SimulatedNetwork } from './simulated-network.ts';
 import { createUdpLink } from './udp-link.ts';
 
 describe('two nodes', () => {
@@ -81,6 +83,54 @@ describe('two nodes', () => {
     t.diagnostic(`${sent} datagrams: ${lost} lost, ${reordered} late, ${duplicated} twice, ${corrupted} damaged`);
     assert.ok(lost > 500 && reordered > 500 && duplicated > 100 && corrupted > 50);
     assert.equal(alice.channel.statistics.malformed + bob.channel.statistics.malformed, 0);
+    alice.close();
+    bob.close();
+  });
+
+  it('2,000 random operations over two bad networks of which one goes dark now and then: the trees are equal', async () => {
+    const clock = createManualClock();
+    const conditions = { lossRate: 0.05, reorderRate: 0.1, reorderMs: 15, duplicateRate: 0.02, corruptRate: 0.005 };
+    const networks = [5, 15].map((delayMs, seed) =>
+      createSimulatedNetwork({ clock, seed, conditions: { ...conditions, delayMs } }),
+    );
+    const [alice, bob] = [createTestNode(clock, 1), createTestNode(clock, 2)];
+    const model = createMemoryTree({ clock });
+    const random = createRandom(6);
+    const dialled = new Map<SimulatedNetwork, Path>();
+    const redial = (): void => {
+      networks.forEach((network, preference) => {
+        const path = dialled.get(network);
+        const lives = path !== undefined && alice.channel.paths.includes(path);
+        if (lives || network.conditions.lossRate === 1 || alice.channel.state === 'offline') return;
+        const [there, here] = createUdpLink(network, clock, preference);
+        alice.channel.attach(there, preference);
+        bob.channel.attach(here, preference);
+        dialled.set(network, there);
+      });
+      dialling = clock.after(500, redial);
+    };
+    let dialling = clock.after(0, redial);
+    const operations = createRandomOperations({
+      model,
+      tried: alice.remote,
+      random,
+      wait: (promise) => drive(clock, promise),
+    });
+    let darknesses = 0;
+    for (let i = 0; i < 2_000; i++) {
+      const allLight = networks.every((network) => network.conditions.lossRate < 1);
+      const network = networks[Math.floor(random() * networks.length)];
+      if (i % 100 === 50 && allLight && network !== undefined) {
+        darknesses += 1;
+        clock.after(random() * 20, () => (network.conditions.lossRate = 1));
+        clock.after(3_000 + random() * 20_000, () => (network.conditions.lossRate = conditions.lossRate));
+      }
+      await operations.step();
+    }
+    await operations.finish();
+    assert.deepEqual(await snapshot(bob.served), await snapshot(model));
+    assert.ok(darknesses >= 3 && alice.channel.statistics.callsResent > 0);
+    dialling.cancel();
     alice.close();
     bob.close();
   });
