@@ -60,7 +60,9 @@ export function parseDuration(text: string): number {
 export function checkAddress(text: string): string {
   const parsed = parseListen(text);
   if (parsed !== undefined && parsed.port > 0) return text;
-  throw new PeerfsError('USAGE', `"${text}" is not an address`, { hint: 'Write host:port, such as 203.0.113.7:41000.' });
+  throw new PeerfsError('USAGE', `"${text}" is not an address`, {
+    hint: 'Write host:port, such as 203.0.113.7:41000.',
+  });
 }
 
 const INVITATION_BEGINS = 'peerfs-invite';

@@ -17,7 +17,10 @@ export const commonFlags = {
   json: Flags.boolean({ summary: 'Print the result as JSON.', helpGroup: 'GLOBAL' }),
 };
 
-type FlagsOf<F extends Interfaces.FlagInput> = Interfaces.InferredFlags<F> & { home: string | undefined; json: boolean };
+type FlagsOf<F extends Interfaces.FlagInput> = Interfaces.InferredFlags<F> & {
+  home: string | undefined;
+  json: boolean;
+};
 
 export interface CommandContext<A extends Interfaces.ArgInput, F extends Interfaces.FlagInput> {
   readonly args: Interfaces.InferredArgs<A>;
@@ -101,6 +104,11 @@ function lines(text: string): string {
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = headings.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]?.length ?? 0)));
   return [headings, ...rows]
-    .map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd())
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
     .join('\n');
 }

@@ -26,7 +26,9 @@ function entries(config: Interfaces.Config): Entry[] {
 /** The words that may follow `prefix` ('' or a topic). */
 function wordsAfter(all: readonly Entry[], prefix: string): string[] {
   const begins = prefix === '' ? '' : `${prefix} `;
-  const next = all.filter((e) => e.words.startsWith(begins)).map((e) => e.words.slice(begins.length).split(' ')[0] ?? '');
+  const next = all
+    .filter((e) => e.words.startsWith(begins))
+    .map((e) => e.words.slice(begins.length).split(' ')[0] ?? '');
   return [...new Set(next)].filter((word) => word !== '');
 }
 
@@ -48,7 +50,13 @@ ${subwords.join('\n')}
     esac
   fi
   case "$command \${COMP_WORDS[2]}" in
-    ${topics.map((topic) => wordsAfter(all, topic).map((word) => `'${topic} ${word}'`).join('|')).join('|')}) command="$command \${COMP_WORDS[2]}" ;;
+    ${topics
+      .map((topic) =>
+        wordsAfter(all, topic)
+          .map((word) => `'${topic} ${word}'`)
+          .join('|'),
+      )
+      .join('|')}) command="$command \${COMP_WORDS[2]}" ;;
   esac
   case $command in
 ${cases.join('\n')}
@@ -64,7 +72,8 @@ ${cases.join('\n')}
 complete -F _peerfs peerfs`;
 }
 
-const quote = (text: string) => text.replaceAll("'", "'\\''").replaceAll('[', '(').replaceAll(']', ')').replaceAll(':', ' -');
+const quote = (text: string) =>
+  text.replaceAll("'", "'\\''").replaceAll('[', '(').replaceAll(']', ')').replaceAll(':', ' -');
 
 export function zshCompletion(config: Interfaces.Config): string {
   const all = entries(config);
@@ -75,7 +84,10 @@ export function zshCompletion(config: Interfaces.Config): string {
     });
   const topics = [...new Set(all.filter((e) => e.words.includes(' ')).map((e) => e.words.split(' ')[0] ?? ''))];
   const cases = all.map((e) => {
-    const flags = e.flags.map((flag) => `'${flag.name}${flag.takesValue ? '=' : ''}[${quote(flag.summary)}]${flag.takesValue ? ':value:_files' : ''}'`);
+    const flags = e.flags.map(
+      (flag) =>
+        `'${flag.name}${flag.takesValue ? '=' : ''}[${quote(flag.summary)}]${flag.takesValue ? ':value:_files' : ''}'`,
+    );
     return `    '${e.words}') _arguments ${flags.join(' ')} '*:file:_files' ;;`;
   });
   return `#compdef peerfs
@@ -94,7 +106,13 @@ ${topics.map((topic) => `      ${topic}) commands=(${described(topic).join(' ')}
   fi
   local command=$words[2]
   case "$words[2] $words[3]" in
-    ${topics.map((topic) => wordsAfter(all, topic).map((word) => `'${topic} ${word}'`).join('|')).join('|')}) command="$words[2] $words[3]" ;;
+    ${topics
+      .map((topic) =>
+        wordsAfter(all, topic)
+          .map((word) => `'${topic} ${word}'`)
+          .join('|'),
+      )
+      .join('|')}) command="$words[2] $words[3]" ;;
   esac
   case $command in
 ${cases.join('\n')}

@@ -215,7 +215,12 @@ function documentedLines(): string[] {
   return [
     '# Settings of this peerfs node, read when it starts. A flag of the command line wins over a setting.',
     '',
-    ...CONFIG_KEYS.flatMap((key) => [`# ${SETTINGS[key].doc}`, `# Legal: ${SETTINGS[key].legal}.`, exampleLine(key), '']),
+    ...CONFIG_KEYS.flatMap((key) => [
+      `# ${SETTINGS[key].doc}`,
+      `# Legal: ${SETTINGS[key].legal}.`,
+      exampleLine(key),
+      '',
+    ]),
   ];
 }
 
@@ -269,7 +274,11 @@ export function petnameFault(text: string): string | undefined {
 /** A petname made of arbitrary text: what is illegal is replaced, what is too long cut. */
 export function toPetname(text: string, otherwise: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  let name = text.normalize('NFC').replace(/[/\x00-\x1f\x7f-\x9f\ufffd]/g, '-').trim().replace(/^\.+/, '');
+  let name = text
+    .normalize('NFC')
+    .replace(/[/\x00-\x1f\x7f-\x9f\ufffd]/g, '-')
+    .trim()
+    .replace(/^\.+/, '');
   while (Buffer.byteLength(name) > PETNAME_BYTES) name = [...name].slice(0, -1).join('');
   return petnameFault(name) === undefined ? name : otherwise;
 }

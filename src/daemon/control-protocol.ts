@@ -154,7 +154,7 @@ export function readJsonLines(socket: Socket, onLine: (value: unknown) => void):
   let pieces: Buffer[] = [];
   let length = 0;
   socket.on('data', (chunk: Buffer) => {
-    for (let rest = chunk; rest.length > 0; ) {
+    for (let rest = chunk; rest.length > 0;) {
       const end = rest.indexOf(10);
       const piece = end < 0 ? rest : rest.subarray(0, end);
       pieces.push(piece);

@@ -113,7 +113,9 @@ function serveConnection(socket: Socket, handlers: ControlHandlers, log: Logger)
     answer(value, handlers, context)
       .catch((error: unknown): ControlReply => {
         if (!(error instanceof PeerfsError)) {
-          log.error('control.failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+          log.error('control.failed', {
+            error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+          });
         }
         return { error: toControlError(error) };
       })

@@ -115,7 +115,8 @@ function checkFusermount(): Finding {
 function checkAllowOther(): Finding {
   const check = 'allow-other';
   if (process.getuid?.() === 0) return ok(check, 'root may use it');
-  const allowed = existsSync('/etc/fuse.conf') && /^\s*user_allow_other\b/m.test(readFileSync('/etc/fuse.conf', 'utf8'));
+  const allowed =
+    existsSync('/etc/fuse.conf') && /^\s*user_allow_other\b/m.test(readFileSync('/etc/fuse.conf', 'utf8'));
   return allowed
     ? ok(check, 'allowed by /etc/fuse.conf')
     : ok(check, 'not allowed (only for mount --allow-other: put the line user_allow_other into /etc/fuse.conf)');
@@ -150,7 +151,11 @@ function checkHome(home: Home): Finding {
     .filter((entry) => entry.isFile() && (statSync(`${home.directory}/${entry.name}`).mode & 0o077) !== 0)
     .map((entry) => entry.name);
   if (open.length > 0) {
-    return warning('home', `others may read ${open.join(', ')}`, `Run: chmod 600 ${home.directory}/{${open.join(',')}}`);
+    return warning(
+      'home',
+      `others may read ${open.join(', ')}`,
+      `Run: chmod 600 ${home.directory}/{${open.join(',')}}`,
+    );
   }
   return ok('home', `${home.directory}, for you alone`);
 }
@@ -195,7 +200,11 @@ function checkClock(): Finding {
   });
   const detail = new Date(now).toISOString();
   if (done.error === undefined && done.status === 0 && done.stdout.trim() === 'no') {
-    return warning('clock', `${detail}, not synchronized`, 'Let it be set by the network: sudo timedatectl set-ntp true');
+    return warning(
+      'clock',
+      `${detail}, not synchronized`,
+      'Let it be set by the network: sudo timedatectl set-ntp true',
+    );
   }
   return ok('clock', detail);
 }

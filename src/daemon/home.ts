@@ -122,6 +122,8 @@ function realOrGiven(directory: string): string {
 
 /** The reason in a thrown value, as short as a person wants it. */
 export function reasonOf(error: unknown): string {
+  if (error instanceof PeerfsError && error.cause instanceof Error && 'code' in error.cause)
+    return reasonOf(error.cause);
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     return REASONS[error.code] ?? error.message;
   }

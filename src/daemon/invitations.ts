@@ -15,6 +15,7 @@ import type { Endpoint } from '../net/endpoint.ts';
 import { decodeStruct, encodeStruct } from '../wire/codec.ts';
 import { INVITATION, type Invitation, type NetAddress } from '../wire/packets.ts';
 import { toPetname } from './config.ts';
+import type { Discovery } from './discovery.ts';
 import type { AcceptResult, InvitationStatus, InviteResult } from './control-protocol.ts';
 import { OPEN_INVITATIONS, type AcceptanceRecord, type Store } from './store.ts';
 
@@ -31,6 +32,8 @@ export interface InvitationsOptions {
   readonly endpoint: Endpoint;
   /** Where this node can be reached, best first. */
   readonly addresses: () => NetAddress[];
+  /** Finds nodes on the local network; undefined when that is off. */
+  readonly discovery: Discovery | undefined;
   readonly isOnline: (peerId: string) => boolean;
   /** The store has a new or renewed peer, reached by this path. */
   readonly onAccepted: (peerId: string, accepted: Accepted) => Promise<void>;
@@ -52,12 +55,7 @@ export interface Invitations {
    * Settles when the peer is there, however long that takes; goes on when the caller is gone.
    * @throws INVITE_*, NAME_CLASH, CANCELLED
    */
-  accept(
-    text: string,
-    code: string,
-    name: string | undefined,
-    progress: (text: string) => void,
-  ): Promise<AcceptResult>;
+  accept(text: string, code: string, name: string | undefined, progress: (text: string) => void): Promise<AcceptResult>;
   list(): InvitationStatus[];
   /** @throws UNKNOWN_INVITE */
   revoke(id: string): void;
@@ -94,7 +92,17 @@ export function createInvitations(options: InvitationsOptions): Invitations {
         for (const tell of listeners) tell(`Nobody answers yet; trying until ${until} (try ${round}).`);
       },
     });
-    const result = finish(record, invitation, acceptance);
+    const stopLooking = options.discovery?.await({
+      publicKey: invitation.publicKey,
+      token: invitation.token,
+      seen: (addresses) => {
+        for (const { kind, host, port } of addresses) {
+          const known = endpoint.paths.find((path) => path === kind);
+          if (known !== undefined) acceptance.hint(known, host, port);
+        }
+      },
+    });
+    const result = finish(record, invitation, acceptance).finally(() => stopLooking?.());
     // Its failure is told to whoever asks; one that nobody asks for is in the log.
     result.catch((error: unknown) => log.info('accept.ended', { code: codeOf(error) }));
     const entry = { result, stop, listeners, acceptance };
@@ -170,6 +178,7 @@ export function createInvitations(options: InvitationsOptions): Invitations {
       const invitation = await sealInvitation(content, code);
       store.addInvitation({ id, token, name, expiresAt, replaces: replaced?.peerId });
       log.info('invite.made');
+      options.discovery?.hello();
       return { invitation, code, expiresAt: new Date(expiresAt).toISOString(), id };
     },
 

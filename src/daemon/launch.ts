@@ -5,7 +5,7 @@
  * Light on purpose: the CLI loads this file.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PeerfsError } from '../errors.ts';
 import type { ConfigOverrides } from './config.ts';
@@ -73,7 +73,12 @@ export interface ForegroundNode {
 export function runNode(options: LaunchOptions): ForegroundNode {
   const home = prepareHome(options.home);
   // The pipe to its standard input closes with this process, however that ends.
-  const child = spawnNode({ ...options, home: home.directory, foreground: true }, ['pipe', 'inherit', 'inherit', 'ipc']);
+  const child = spawnNode({ ...options, home: home.directory, foreground: true }, [
+    'pipe',
+    'inherit',
+    'inherit',
+    'ipc',
+  ]);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => child.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal));
   }
@@ -125,13 +130,12 @@ function readiness(
   });
 }
 
-/** Whether the process is there and no zombie. */
+/** Whether the process is there, and not a zombie that waits for its parent. */
 export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    // proc(5): the state follows the name, which may itself hold anything.
+    return !/\) [ZX] [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
   } catch {
     return false;
   }
 }
-

@@ -145,9 +145,13 @@ export function createMounts(options: MountsOptions): Mounts {
         chosen.push(...all.filter((one) => one.status.directory === real));
       }
       if (chosen.length === 0) {
-        throw new PeerfsError('NOT_MOUNTED', directory === undefined ? 'nothing is mounted' : `${directory} is not mounted by this node`, {
-          hint: all.length === 0 ? 'peerfs mount' : `Mounted: ${all.map((one) => one.status.directory).join(', ')}`,
-        });
+        throw new PeerfsError(
+          'NOT_MOUNTED',
+          directory === undefined ? 'nothing is mounted' : `${directory} is not mounted by this node`,
+          {
+            hint: all.length === 0 ? 'peerfs mount' : `Mounted: ${all.map((one) => one.status.directory).join(', ')}`,
+          },
+        );
       }
       for (const one of chosen) await take(one);
       return chosen.map((one) => one.status.directory).join(', ');

@@ -14,6 +14,7 @@ import { LeaseTable } from '../fs/leases.ts';
 import type { Logger } from '../log.ts';
 import { openEndpoint, type Endpoint } from '../net/endpoint.ts';
 import { createLink } from '../net/link.ts';
+import { formatAddress, localAddresses } from '../net/local-addresses.ts';
 import type { PeerBook } from '../net/peer-book.ts';
 import { tryLockFile } from '../sys/file-lock.ts';
 import { parseListen, toPetname, type Config } from './config.ts';
@@ -21,10 +22,10 @@ import { openControlSocket, type ControlHandlers } from './control.ts';
 import type { MountStatus, NodeStatus } from './control-protocol.ts';
 import { reasonOf, type Home } from './home.ts';
 import { createInvitations } from './invitations.ts';
+import { startDiscovery } from './discovery.ts';
 import { loadIdentity } from './keys.ts';
 import type { MountRequest } from './launch.ts';
 import { createMounts } from './mounts.ts';
-import { ownAddresses } from './own-addresses.ts';
 import { checkPetname, directory, flag, optionalText, optionalTexts, positive, text } from './parameters.ts';
 import { createPeers, type Peers } from './peers.ts';
 import { createShares, knownPeer } from './shares.ts';
@@ -175,12 +176,17 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     await refresh();
     for (const share of shares.status()) if (share.fault !== null) warn(`share "${share.name}": ${share.fault}`);
 
+    const discovery = config.lan
+      ? await startDiscovery({ identity, book, endpoint, peers, store, clock, log }, warn)
+      : undefined;
+    toEnd.push(() => discovery?.close());
     const invitations = createInvitations({
       store,
       identity,
       name: config.name,
       endpoint,
-      addresses: () => ownAddresses(endpoint.address.host, endpoint.address.port),
+      addresses: () => ownAddresses(endpoint),
+      discovery,
       isOnline: (peerId) => peers.isOnline(peerId),
       async onAccepted(peerId, { path }) {
         peers.refresh();
@@ -196,7 +202,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const loop = monitorEventLoopDelay({ resolution: LOOP_SAMPLE_MS });
     loop.enable();
     toEnd.push(() => void loop.disable());
-    const listening = [addressText(endpoint)];
+    const listening = [formatAddress(endpoint.address.host, endpoint.address.port)];
     const version = packageVersion();
 
     const status = (): NodeStatus => {
@@ -215,7 +221,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         mounts: mounts.status(),
         peers: peers.status(),
         shares: store.shares().length,
-        counters: { ...endpoint.counters, ...peers.counters() },
+        counters: { ...endpoint.counters, ...discovery?.counters, ...peers.counters() },
         eventLoopDelayMs: { mean: late(loop.mean), p99: late(loop.percentile(99)), max: late(loop.max) },
         memory: { rssBytes: rss, heapBytes: heapUsed, externalBytes: external },
         warnings,
@@ -294,9 +300,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
           readOnly: flag(given, 'readOnly'),
         }),
       unmount: async (given) => ({
-        directory: await mounts.unmount(
-          given['directory'] === undefined ? undefined : directory(given, 'directory'),
-        ),
+        directory: await mounts.unmount(given['directory'] === undefined ? undefined : directory(given, 'directory')),
       }),
     };
     const control = await openControlSocket(home.socket, handlers, log);
@@ -341,12 +345,20 @@ async function listen(
   }
 }
 
+/** The code of the system error behind it. */
 function nodeCode(error: unknown): unknown {
+  if (error instanceof PeerfsError) return nodeCode(error.cause);
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
-function addressText({ address: { host, port } }: Endpoint): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+/** What an invitation holds at most. */
+const OWN_ADDRESSES = 16;
+
+/** Where others can reach this node, best first. */
+function ownAddresses({ address: { host, port } }: Endpoint): { host: string; port: number }[] {
+  const hosts = localAddresses(host).map((one) => one.host);
+  // Without a network two nodes on one computer can still meet.
+  return (hosts.length > 0 ? hosts : ['127.0.0.1']).slice(0, OWN_ADDRESSES).map((one) => ({ host: one, port }));
 }
 
 function address(text_: string): { host: string; port: number } {

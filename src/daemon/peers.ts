@@ -38,6 +38,8 @@ export interface Peers extends PeerDirectory {
   /** Makes the running peers match the store. */
   refresh(): void;
   link(peerId: string): Link | undefined;
+  /** Dials all who are not reached, now. */
+  wake(): void;
   isOnline(peerId: string): boolean;
   /** Takes a path that a handshake made; closes it when the peer is not known (any more). */
   attach(peerId: string, path: Path): void;
@@ -141,6 +143,9 @@ export function createPeers(options: PeersOptions): Peers {
       else peer.link.attach(path);
     },
     link: (peerId) => running.get(peerId)?.link,
+    wake() {
+      for (const { link } of running.values()) link.wake();
+    },
     list: () => list,
     onChange(listener) {
       listeners.add(listener);

@@ -225,9 +225,13 @@ export function createShares(options: SharesOptions): Shares {
     checkMountpoint(place) {
       const share = store.shares().find((known) => overlap(known.directory, place));
       if (share !== undefined) {
-        throw new PeerfsError('SHARE_CONTAINS_MOUNT', `the share "${share.name}" (${share.directory}) and ${place} lie in each other`, {
-          hint: 'Mount somewhere else, or end the share: peerfs unshare.',
-        });
+        throw new PeerfsError(
+          'SHARE_CONTAINS_MOUNT',
+          `the share "${share.name}" (${share.directory}) and ${place} lie in each other`,
+          {
+            hint: 'Mount somewhere else, or end the share: peerfs unshare.',
+          },
+        );
       }
       if (overlap(home.directory, place) || overlap(inbox, place)) {
         throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${place} and the node's home or inbox lie in each other`, {

@@ -267,9 +267,7 @@ export function openStore(file: string, clock: Clock) {
     insertShare: database.prepare(
       'INSERT INTO shares (name, directory, writable, idmap, everyone) VALUES (?, ?, ?, ?, ?)',
     ),
-    insertSharePeer: database.prepare(
-      'INSERT INTO share_peers SELECT ?, peer FROM peers WHERE peer_id = ?',
-    ),
+    insertSharePeer: database.prepare('INSERT INTO share_peers SELECT ?, peer FROM peers WHERE peer_id = ?'),
     removeShare: database.prepare('DELETE FROM shares WHERE name = ?'),
   };
 
@@ -377,9 +375,7 @@ export function openStore(file: string, clock: Clock) {
       })),
     /** Open ones and tombstones. */
     tokens: (): TokenRecord[] =>
-      sql.invitations
-        .all()
-        .map((row) => ({ inviteId: row.id, token: new Uint8Array(row.token), state: stateOf(row) })),
+      sql.invitations.all().map((row) => ({ inviteId: row.id, token: new Uint8Array(row.token), state: stateOf(row) })),
     addInvitation(invitation: NewInvitation): void {
       const { id, token, name, replaces, expiresAt } = invitation;
       sql.insertInvitation.run(id, token, name ?? null, replaces ?? null, clock.wallMs(), expiresAt);

@@ -111,6 +111,8 @@ interface UdpSession {
   readonly peerId: string;
   readonly session: Session;
   readonly path: UdpPath;
+  /** Where a peer that came by itself can be dialled. */
+  readonly home: UdpAddress | undefined;
   provisional: boolean;
 }
 
@@ -121,6 +123,7 @@ interface NewUdpSession {
   readonly localIndex: number;
   readonly remoteIndex: number;
   readonly remote: UdpAddress;
+  readonly home?: UdpAddress;
   readonly isInitiator: boolean;
 }
 
@@ -258,6 +261,7 @@ class NodeEndpoint implements Endpoint {
       localIndex,
       remoteIndex,
       remote: { ...from },
+      home: { host: from.host, port: answer.remotePort },
       isInitiator: false,
     });
     this.#provisional += 1;
@@ -270,7 +274,13 @@ class NodeEndpoint implements Endpoint {
   #confirm(udp: UdpSession): void {
     udp.provisional = false;
     this.#provisional -= 1;
+    if (udp.home !== undefined) this.#remember(udp.peerId, 'udp', udp.home);
     this.#options.onPath(udp.peerId, udp.path);
+  }
+
+  /** The peer said where it can be dialled: so that whichever of the two restarts finds the other at once. */
+  #remember(peerId: string, kind: PathKind, { host, port }: UdpAddress): void {
+    if (port !== 0 && host !== '') this.#options.book.rememberAddress(peerId, kind, host, port);
   }
 
   #udpSession(made: NewUdpSession): UdpSession {
@@ -293,7 +303,7 @@ class NodeEndpoint implements Endpoint {
         this.#open.delete(path);
       },
     });
-    const udp: UdpSession = { peerId, session, path, provisional: !isInitiator };
+    const udp: UdpSession = { peerId, session, path, home: made.home, provisional: !isInitiator };
     const keeper = keepKeysFresh({
       session,
       clock,
@@ -386,8 +396,13 @@ class NodeEndpoint implements Endpoint {
         if (answer !== undefined && answer.keys === undefined) this.counters.handshakesRefused += 1;
         return answer;
       },
-      onWelcome: (socket, head, { peerId, publicKey, keys }) => {
-        const path = this.#tcpPath(socket, head, keys, publicKey, false, () => this.#options.onPath(peerId, path));
+      onWelcome: (socket, head, { peerId, publicKey, keys, remotePort }) => {
+        // An IPv4 peer on a socket for both families shows as ::ffff:a.b.c.d.
+        const from = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+        const path = this.#tcpPath(socket, head, keys, publicKey, false, () => {
+          this.#remember(peerId, 'tcp', { host: from, port: remotePort });
+          this.#options.onPath(peerId, path);
+        });
         clock.after(PROVISIONAL_MS, () => {
           if (!path.isConfirmed()) path.close();
         });
@@ -458,6 +473,7 @@ class NodeEndpoint implements Endpoint {
       purpose: PURPOSE[target.purpose],
       index,
       name,
+      port: this.address.port,
     });
     return initiate({ identity, remotePublicKey: publicKey, psk, payload });
   }

@@ -76,6 +76,7 @@ export function createRekeying(options: RekeyingOptions): Rekeying {
         purpose: PURPOSE.rekey,
         index: localIndex,
         name: '',
+        port: 0,
       });
       const initiation = initiate({ identity, remotePublicKey, psk, payload, maxMessageBytes: MESSAGE_BYTES });
       underWay = { initiation, localIndex };

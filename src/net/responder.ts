@@ -36,6 +36,8 @@ export interface Welcome {
   readonly message: Uint8Array;
   readonly keys: SessionKeys;
   readonly remoteIndex: number;
+  /** Where the initiator can be dialled, at the address it came from; 0: it did not say. */
+  readonly remotePort: number;
 }
 
 /** A welcome has keys; a refusal is only a message 2 that says why; undefined is silence. */
@@ -80,7 +82,14 @@ export function createResponder({ identity, book, name, onJoined }: ResponderOpt
   const welcome = (proven: ProvenMessage, request: HandshakeRequest, newIndex: () => number): Welcome => {
     const { message, keys } = answerWith(proven, HANDSHAKE_RESULT.welcome, newIndex());
     const publicKey = Uint8Array.from(request.publicKey);
-    return { peerId: peerIdOf(publicKey), publicKey, message, keys, remoteIndex: request.index };
+    return {
+      peerId: peerIdOf(publicKey),
+      publicKey,
+      message,
+      keys,
+      remoteIndex: request.index,
+      remotePort: request.port,
+    };
   };
 
   const fromKnown = (first: FirstMessage, peer: KnownPeer, newIndex: () => number): ResponderAnswer => {

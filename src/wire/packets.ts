@@ -33,6 +33,10 @@ export const HANDSHAKE_REQUEST = {
     purpose: { type: 'u8', doc: '0: known peer; 1: invitation; 2: new keys for a running session' },
     index: { type: 'u32', doc: "the initiator's session index (datagrams to it carry it); 0 on streams" },
     name: { type: { text: LIMITS.petnameBytes }, doc: 'what the initiator calls itself; a suggestion only' },
+    port: {
+      type: 'u16',
+      doc: 'where the initiator takes datagrams and connections, at the address that this comes from; 0: it does not say',
+    },
   },
 } as const satisfies Struct;
 

@@ -19,7 +19,10 @@ describe('where the home is', () => {
   });
 
   it('an empty variable counts as none, a relative XDG_DATA_HOME too', () => {
-    assert.equal(homeDirectory(undefined, { PEERFS_HOME: '', XDG_DATA_HOME: 'x' }), join(homedir(), '.local/share/peerfs'));
+    assert.equal(
+      homeDirectory(undefined, { PEERFS_HOME: '', XDG_DATA_HOME: 'x' }),
+      join(homedir(), '.local/share/peerfs'),
+    );
   });
 });
 

@@ -29,7 +29,9 @@ export default command({
   description:
     'Asks for the code (or takes it from --code-file or PEERFS_CODE). While the other node sleeps it is tried again until the invitation expires; the node goes on with it when this command is ended.',
   examples: ['accept peerfs-invite-1:...', 'accept invitation.txt --name alice', 'accept - --code-file code.txt'],
-  args: { INVITATION: Args.string({ description: 'its text, a file that holds it, or - for standard input', required: true }) },
+  args: {
+    INVITATION: Args.string({ description: 'its text, a file that holds it, or - for standard input', required: true }),
+  },
   flags: {
     name: Flags.string({ summary: 'What the new peer will be called here.', helpValue: '<petname>' }),
     'code-file': Flags.string({ summary: 'A file that holds the code.', helpValue: '<file>' }),

@@ -4,7 +4,10 @@ import { bashCompletion, zshCompletion } from '../completion-script.ts';
 
 export default command({
   summary: 'Print a completion script for bash or zsh.',
-  examples: ['completion bash > ~/.local/share/bash-completion/completions/peerfs', 'completion zsh > ~/.zfunc/_peerfs'],
+  examples: [
+    'completion bash > ~/.local/share/bash-completion/completions/peerfs',
+    'completion zsh > ~/.zfunc/_peerfs',
+  ],
   args: { SHELL: Args.string({ options: ['bash', 'zsh'], required: true, description: 'bash or zsh' }) },
   async run({ args, config, print }) {
     const script = args.SHELL === 'zsh' ? zshCompletion(config) : bashCompletion(config);

@@ -8,7 +8,11 @@ export default command({
   args: { DIR: Args.string({ description: 'the folder', required: true }) },
   flags: {
     name: Flags.string({ summary: "What peers see it as; else the folder's name." }),
-    to: Flags.string({ summary: 'Only these peers; else all, those to come too.', helpValue: '<peer>', multiple: true }),
+    to: Flags.string({
+      summary: 'Only these peers; else all, those to come too.',
+      helpValue: '<peer>',
+      multiple: true,
+    }),
     write: Flags.boolean({ summary: 'Peers may change what is in it.' }),
     idmap: Flags.string({
       summary: 'user: files belong to the users at both ends. none: numeric owners pass as they are (root only).',
@@ -25,6 +29,9 @@ export default command({
       idmap: flags.idmap === 'none' ? 'none' : 'user',
     });
     const to = share.to === null ? 'all peers' : share.to.join(', ');
-    print(share, `${share.directory} is shared as "${share.name}" with ${to}, ${share.writable ? 'to change' : 'to read'}.`);
+    print(
+      share,
+      `${share.directory} is shared as "${share.name}" with ${to}, ${share.writable ? 'to change' : 'to read'}.`,
+    );
   },
 });

@@ -12,6 +12,9 @@ export default command({
       row.directory,
       row.fault ?? '',
     ]);
-    print(rows, rows.length === 0 ? 'Nothing is shared: peerfs share.' : table(['NAME', 'MODE', 'TO', 'FOLDER', ''], cells));
+    print(
+      rows,
+      rows.length === 0 ? 'Nothing is shared: peerfs share.' : table(['NAME', 'MODE', 'TO', 'FOLDER', ''], cells),
+    );
   },
 });

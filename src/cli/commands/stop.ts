@@ -11,7 +11,7 @@ export default command({
   examples: ['stop'],
   async run({ ask, print }) {
     const { pid } = await ask('stop', {});
-    for (const end = performance.now() + LIMIT_MS; isAlive(pid); ) {
+    for (const end = performance.now() + LIMIT_MS; isAlive(pid);) {
       if (performance.now() > end) {
         throw new PeerfsError('ETIMEDOUT', `the node (process ${pid}) does not end`, {
           hint: `Its mounts are gone with it: kill -9 ${pid}`,
