@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { systemClock } from '../../src/clock.ts';
+import type { Lane, Path, PathEnd } from '../../src/net/path.ts';
+import { LIMITS } from '../../src/wire/schema.ts';
+import { createManualClock, settle } from '../manual-clock.ts';
+import { testPathContract } from './path-contract.ts';
+import { createTcpPair } from './tcp-pair.ts';
+
+testPathContract('tcp', async () => {
+  const pair = await createTcpPair(systemClock);
+  return { ends: pair.paths, pass: settle, close: async () => pair.close() };
+});
+
+interface Seen {
+  readonly frames: [Lane, Uint8Array][];
+  readonly ends: PathEnd[];
+}
+
+function start(path: Path): Seen {
+  const seen: Seen = { frames: [], ends: [] };
+  path.start({
+    frame: (lane, frame) => seen.frames.push([lane, frame]),
+    writable: () => undefined,
+    end: (reason) => seen.ends.push(reason),
+  });
+  return seen;
+}
+
+/** Sockets work in real time: gives them some, until `holds`. */
+async function until(what: string, holds: () => boolean): Promise<void> {
+  const limit = performance.now() + 5000;
+  while (!holds()) {
+    assert.ok(performance.now() < limit, `never: ${what}`);
+    await settle();
+  }
+}
+
+test('a small frame overtakes the bulk that waits', async () => {
+  const pair = await createTcpPair(systemClock);
+  try {
+    const [, b] = pair.paths.map(start);
+    const bulk = 200;
+    for (let i = 0; i < bulk; i++) pair.paths[0].send(1, [Buffer.alloc(LIMITS.frameBytes)]);
+    pair.paths[0].send(0, [Buffer.from('small')]);
+    await until('the small frame', () => b?.frames.some(([lane]) => lane === 0) === true);
+    const before = b?.frames.findIndex(([lane]) => lane === 0) ?? -1;
+    assert.ok(before < bulk / 2, `${before} frames came before it`);
+    await until('all', () => b?.frames.length === bulk + 1);
+  } finally {
+    pair.close();
+  }
+});
+
+test('bytes that were not sealed by the peer end the path', async () => {
+  const pair = await createTcpPair(systemClock);
+  try {
+    const [a, b] = pair.paths.map(start);
+    pair.sockets[0].write(randomBytes(1000));
+    await until('the end', () => b?.ends.length === 1);
+    assert.deepEqual(b?.ends, ['broken']);
+    assert.deepEqual(a?.frames, []);
+  } finally {
+    pair.close();
+  }
+});
+
+test('a connection that is cut ends both ends', async () => {
+  const pair = await createTcpPair(systemClock);
+  try {
+    const [a, b] = pair.paths.map(start);
+    await settle();
+    pair.sockets[0].resetAndDestroy();
+    await until('the ends', () => a?.ends.length === 1 && b?.ends.length === 1);
+    assert.deepEqual([a?.ends, b?.ends], [['broken'], ['broken']]);
+  } finally {
+    pair.close();
+  }
+});
+
+test('a peer that does not answer a probe is given up after 5 seconds, one that does is not', async () => {
+  const clock = createManualClock();
+  const pair = await createTcpPair(clock);
+  try {
+    const [a, b] = pair.paths.map(start);
+    await until('both were heard', () => pair.paths.every((path) => path.statistics.rttMs !== undefined));
+    clock.advance(4000);
+    pair.paths[0].probe();
+    for (let i = 0; i < 50; i++) await settle();
+    clock.advance(8000);
+    assert.deepEqual(a?.ends, []);
+    // Nothing more is read: as if the peer's host were gone.
+    pair.sockets[1].pause();
+    pair.paths[0].probe();
+    clock.advance(4900);
+    assert.deepEqual(a.ends, []);
+    clock.advance(2000);
+    assert.deepEqual(a.ends, ['timeout']);
+    assert.deepEqual(b?.ends, []);
+  } finally {
+    pair.close();
+  }
+});
+
+test('an idle path is kept alive by pings, and its end is noticed', async () => {
+  const clock = createManualClock();
+  const pair = await createTcpPair(clock);
+  try {
+    const [a] = pair.paths.map(start);
+    await until('both were heard', () => pair.paths.every((path) => path.statistics.rttMs !== undefined));
+    for (let i = 0; i < 60; i++) {
+      clock.advance(1000);
+      await settle();
+      await settle();
+    }
+    assert.deepEqual(a?.ends, []);
+    assert.ok(clock.now() - pair.paths[0].statistics.lastHeardAt < 20_000);
+    pair.sockets[1].pause();
+    for (let i = 0; i < 25; i++) {
+      clock.advance(1000);
+      await settle();
+    }
+    assert.deepEqual(a.ends, ['timeout']);
+  } finally {
+    pair.close();
+  }
+});
+
+test('keys are replaced every two minutes of use while frames go both ways', async () => {
+  const clock = createManualClock();
+  const pair = await createTcpPair(clock);
+  try {
+    const seen = pair.paths.map(start);
+    const hashes = new Set<string>();
+    let sent = 0;
+    for (let i = 0; i < 500; i++) {
+      for (const path of pair.paths) path.send(i % 2 === 0 ? 0 : 1, [Buffer.from(`frame ${i}`)]);
+      sent += 1;
+      clock.advance(1000);
+      await settle();
+      hashes.add(Buffer.from(pair.streams[0].handshakeHash).toString('hex'));
+    }
+    await until('all frames', () => seen.every(({ frames }) => frames.length === sent));
+    assert.ok(hashes.size >= 4, `${hashes.size} sets of keys`);
+    assert.deepEqual(pair.streams[0].handshakeHash, pair.streams[1].handshakeHash);
+    for (const { frames, ends } of seen) {
+      assert.deepEqual(ends, []);
+      const numbers = frames.map(([, frame]) => Number(Buffer.from(frame).toString().slice(6)));
+      assert.deepEqual(
+        numbers.toSorted((x, y) => x - y),
+        numbers.map((_, i) => i),
+      );
+    }
+  } finally {
+    pair.close();
+  }
+});
