@@ -14,6 +14,8 @@ import type { BatchResult, NotifyWorkerData } from './notify-worker.ts';
 const BATCH_BYTES = 64 * 1024;
 /** Names that wait, at most. */
 const WAITING_NAMES = 16_384;
+/** Longest that settled() waits: the kernel may be waiting for an answer that waits for settled(). */
+const SETTLE_LIMIT_MS = 100;
 
 export interface NotifierStatistics {
   /** Asked for. */
@@ -52,6 +54,7 @@ export class Notifier implements KernelNotifier {
   #scheduled = false;
   #closed = false;
   #allNames = false;
+  #whenSettled: (() => void)[] = [];
 
   constructor(writer: BatchWriter) {
     this.#writer = writer;
@@ -61,6 +64,7 @@ export class Notifier implements KernelNotifier {
       this.#counts.failed += failed;
       this.#busy = false;
       this.#flush();
+      if (this.#isSettled) this.#settle();
     };
   }
 
@@ -87,13 +91,36 @@ export class Notifier implements KernelNotifier {
     this.#name(`d${parent}/${child}/${name}`, () => encodeDelete(parent, child, name));
   }
 
+  settled(): Promise<void> {
+    if (this.#isSettled || this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const limit = setTimeout(resolve, SETTLE_LIMIT_MS);
+      limit.unref();
+      this.#whenSettled.push(() => {
+        clearTimeout(limit);
+        resolve();
+      });
+    });
+  }
+
   /** Settles when the worker has ended. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#inodes.clear();
     this.#names.clear();
+    this.#settle();
     await this.#writer.close();
+  }
+
+  get #isSettled(): boolean {
+    return !this.#busy && !this.#scheduled && !this.#allNames && this.#inodes.size === 0 && this.#names.size === 0;
+  }
+
+  #settle(): void {
+    const waiting = this.#whenSettled;
+    this.#whenSettled = [];
+    for (const resolve of waiting) resolve();
   }
 
   #name(key: string, encode: () => Buffer): void {
