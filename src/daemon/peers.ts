@@ -6,7 +6,7 @@
 import { fromText } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import type { LeaseTable } from '../fs/leases.ts';
-import type { MountedPeer, PeerDirectory } from '../fs/mount.ts';
+import type { MountedPeer, PeerDirectory } from '../fs/mount-peers.ts';
 import { createRemotePeer } from '../fs/remote-peer.ts';
 import { createServing, type ShareProvider } from '../fs/serve.ts';
 import type { Logger } from '../log.ts';

@@ -16,8 +16,6 @@ import { nameOperations } from './mount-names.ts';
 import type { MountedShare, MountNode } from './mount-node.ts';
 import type { PeerFolder } from './mount-peers.ts';
 
-export type { MountedPeer, PeerDirectory } from './mount-peers.ts';
-
 export interface Mount extends KernelFileSystem {
   /** After mounting: where to send invalidations. undefined when unmounted. */
   setNotifier(notifier: KernelNotifier | undefined): void;
