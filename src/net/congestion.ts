@@ -23,6 +23,9 @@ const LOOP_ALLOWANCE_MS = 8;
 /** What pacing lets through at once after a late wake-up: timers have a resolution of a millisecond. Milliseconds. */
 const BURST_MS = 4;
 const BURST_MIN_BYTES = 10 * 1_400;
+/** Once pacing holds packets back, it waits until so much may leave together: batches are cheap, single ones dear. */
+const QUANTUM_BYTES = 44 * 1_400;
+const QUANTUM_MS = 1;
 
 type Mode = 'startup' | 'drain' | 'cruise' | 'probe-rtt';
 
@@ -61,6 +64,7 @@ export class Congestion {
   /** Samples are application-limited until this many bytes are delivered. */
   #limitedUntil = 0;
   #nextSendAt = 0;
+  #held = false;
   #window = INITIAL_WINDOW_BYTES;
 
   /** Bytes per second; 0 until measured. */
@@ -86,7 +90,11 @@ export class Congestion {
 
   /** Milliseconds until pacing lets the next packet go; 0 for at once. */
   delayMs(now: number): number {
-    return this.#nextSendAt > now ? this.#nextSendAt - now : 0;
+    if (!this.#held && this.#nextSendAt <= now) return 0;
+    const quantumMs = Math.min(QUANTUM_MS, QUANTUM_BYTES / (this.#rate * this.#pacingGain));
+    const opensAt = this.#nextSendAt + quantumMs;
+    this.#held = opensAt > now;
+    return this.#held ? opensAt - now : 0;
   }
 
   onSent(bytes: number, now: number): void {

@@ -165,9 +165,9 @@ export class Flight {
 
   /** Acts on deadlines that have passed; owners may be told of losses. */
   expire(now: number): void {
-    if (!this.outstanding) return;
-    if (now >= this.#lossAt) this.#detectLoss(now);
-    if (!this.outstanding || now < this.#timeoutAt()) return;
+    const { congestion } = this;
+    if (congestion.inFlight > 0 && now >= this.#lossAt) this.#detectLoss(now);
+    if (congestion.inFlight === 0 || now < this.#timeoutAt()) return;
     this.#timeouts++;
     this.#probes = PROBE_SEGMENTS;
     this.#lastSentAt = now;

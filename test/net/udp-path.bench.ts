@@ -95,6 +95,8 @@ async function send(bytes: number, plain: boolean): Promise<void> {
       megabytesPerSecond,
       retransmissions: path.statistics.retransmissions,
       rttMs: path.statistics.rttMs,
+      datagramsSent: port.statistics.datagramsSent,
+      answers: port.statistics.datagramsReceived,
       senderCpuSeconds: cpuSeconds(),
       receiverCpuSeconds,
     }),
