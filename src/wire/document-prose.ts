@@ -55,6 +55,7 @@ export const INVITATION = `
     salt 16 | nonce 24 | sealed | checksum 8
 
 - \`sealed\` is XChaCha20-Poly1305 without additional data of \`length u16 | content | zeros\` up to a multiple of 64 bytes.
+  The content is an Invitation (see Structs).
 - The key is Argon2id 1.3 of the code and the salt: 3 passes, 64 MiB, 1 lane, 32 bytes.
 - The code is six words of the EFF's large list of 7,776, in lower case, joined by "-": 77.5 bits.
 - \`checksum\` is the first 8 bytes of BLAKE2b-128 of \`peerfs-invite-1:\` and all the bytes before it. It tells damage from a
@@ -79,7 +80,7 @@ Both messages travel in a **disguise**, at most 1,200 bytes in all, the same ove
 XChaCha20-Poly1305 without additional data; the nonce of the second part is that of the first with the lowest bit of its
 last byte flipped. The total length is random between what the message needs and 1,200. The key for message 1 is \`derive(responder's
 X25519 public key, "disguise")\`. The Noise payload of message 1 begins with 32 random bytes, which are the key of message 2's
-disguise; the fields below follow. The Noise payload of message 2 is the fields below alone.
+disguise; a HandshakeRequest follows. The Noise payload of message 2 is a HandshakeAnswer alone.
 
 Over UDP a message is one datagram. Over TCP it is the first bytes of each direction; its length is told by the 42 bytes
 in front. Whoever cannot open message 1 says nothing.
@@ -96,6 +97,8 @@ of use or 2^32 messages, inside the session that it replaces.
 `;
 
 export const DATAGRAM = `
+Every datagram of a session is sealed:
+
     index u32, masked | counter u64, masked | ChaCha20-Poly1305 (RFC 8439) of the packet | tag 16
 
 - The key is \`derive(direction's secret, "datagram")\`, the nonce four zero bytes and the counter, no additional data.
@@ -109,41 +112,55 @@ export const DATAGRAM = `
 `;
 
 export const KCP = `
-Each lane of frames is one KCP conversation: 1 for lane 0, 2 for lane 1. A segment has the header of the reference implementation:
+Each lane of frames is one KCP conversation: 1 for lane 0, 2 for lane 1, each a stream of bytes (\`frg\` is always 0) in which a
+frame stands after its length as u32. A segment has the header of the reference implementation:
 
 | offset | field | meaning |
 | --- | --- | --- |
 | 0 | conv u32 | the conversation, 1 or 2 |
 | 4 | cmd u8 | 81 push, 82 acknowledge, 83 ask for the window, 84 tell the window |
-| 5 | frg u8 | fragments of the same frame that follow this one |
+| 5 | frg u8 | 0 |
 | 6 | wnd u16 | segments that the sender of this has room for, from una on |
 | 8 | ts u32 | its clock, milliseconds; an acknowledgement returns that of the push it answers |
 | 12 | sn u32 | number of the push, or of the push that is acknowledged |
 | 16 | una u32 | every push below this number has arrived at the sender of this |
 | 20 | len u32 | length of the data that follow |
 
-Numbers and clocks wrap around. A message of KCP is a frame of the channel. How fast to send is the sender's own affair.
+Numbers and clocks wrap around. How fast to send is the sender's own affair.
 `;
 
 export const STREAM = `
-After the handshake each direction of a TCP connection is a run of sealed frames, each one frame of a path:
+After the handshake each direction of a TCP connection is a run of sealed packets:
 
-    (length u32), sealed, 20 | frame, sealed, length + 16
+    (length u32), sealed, 20 | packet, sealed, length + 16
 
 ChaCha20-Poly1305 (RFC 8439) without additional data under \`derive(direction's secret, "stream")\`. The nonce is a domain as u32,
-0 for the length and 1 for the frame, and the number of the frame in its direction as u64, from 0. \`length\` is that of the frame
-before sealing. A frame that does not open, or is too long, ends the connection.
+0 for the length and 1 for the packet, and the number of the packet in its direction as u64, from 0. \`length\` is that of the
+packet before sealing, at most one more than the longest frame. A packet that does not open, or is too long, ends the
+connection. A packet is a type byte and a body:
+
+| type | body |
+| --- | --- |
+| 0, 1 | a frame of that lane |
+| 2 | ping, no body; answered by a pong |
+| 3 | pong, no body |
+| 4 | close, no body |
+| 5 | message 1 of a handshake for new keys, from the side that began the connection |
+| 6 | message 2 of it; what the responder sends after it is sealed under the new keys |
+| 7 | switch, no body: what the initiator sends after it is sealed under the new keys |
+
+New keys begin with packet number 0 in each direction.
 `;
 
 export const LAN = `
-A node that may be found says so in datagrams to a multicast group, each of 1,080 bytes:
+A node that may be found says so in datagrams to the multicast group 239.80.70.83, port 43781, each of 1,080 bytes:
 
     nonce 24 | 12 times: hint 8 | box 64, sealed, 80
 
 A box is XChaCha20-Poly1305 with the datagram's nonce under \`derive(secret, "hello", 32, sender's Ed25519 public key)\`, where secret is
 the pair secret, or the token of an open invitation. Its hint is the first 8 bytes of \`derive(that key, "hello hint", 16, nonce)\`: a
 receiver computes the hint of each key it knows and looks it up. Places that are not used hold random bytes, and the
-order is random.
+order is random. A box holds a LanHello and zeros. Whoever opens one dials; there is no other answer.
 `;
 
 export const CHANNEL = `

@@ -3,8 +3,10 @@
  * prose of document-prose.ts. Pure; scripts/protocol-document writes the file.
  */
 import { ERROR_CODES } from '../errors.ts';
+import { DATAGRAM_TYPES, FRAGMENT_HEADER_BYTES, MAX_DATAGRAM_FRAGMENTS } from './datagram.ts';
 import * as prose from './document-prose.ts';
 import { FAILURE, FRAME_HEADER_BYTES, FRAME_KINDS } from './frame.ts';
+import { ADDRESS, HANDSHAKE_ANSWER, HANDSHAKE_REQUEST, INVITATION, LAN_HELLO } from './packets.ts';
 import { ATTRIBUTES, DIRECTORY_ENTRY, FEATURES, LIMITS, MESSAGES, PROTOCOL_VERSION, SHARE_INFO } from './schema.ts';
 import type { Field, Fields, FieldType, Message, Struct } from './types.ts';
 
@@ -18,6 +20,32 @@ const LIMIT_DOCS: Readonly<Record<keyof typeof LIMITS, string>> = {
   shares: 'shares that a peer may see',
   petnameBytes: 'what a peer calls itself, bytes',
 };
+
+/** Bodies of the packets of a datagram. */
+const DATAGRAM_DOCS: Readonly<Record<keyof typeof DATAGRAM_TYPES, string>> = {
+  kcp: 'whole KCP segments, one behind the other',
+  ping: 'token u32; answered by a pong',
+  pong: "the ping's token u32",
+  challenge: 'token of 8 bytes, sent to an address from which the peer was heard for the first time',
+  response: "the challenge's token, sent back from that address: the path moves there",
+  close: 'no body: the sender has closed the path',
+  rekey: 'a message of a new handshake, disguised as any, for new session keys; at most 1,024 bytes',
+  mtuProbe: 'padding; answered by mtuAnswer if it arrives',
+  mtuAnswer: 'length u16 of the probe packet that arrived, type byte included',
+  fragment: `part of a kcp packet that became too long for the path, after a header of ${FRAGMENT_HEADER_BYTES} bytes with the type: id u16, index u8 from 0, count u8 from 2 to ${MAX_DATAGRAM_FRAGMENTS}`,
+};
+
+/** All structs, in the order of the document. */
+const STRUCTS: readonly Struct[] = [
+  ATTRIBUTES,
+  DIRECTORY_ENTRY,
+  SHARE_INFO,
+  HANDSHAKE_REQUEST,
+  HANDSHAKE_ANSWER,
+  INVITATION,
+  ADDRESS,
+  LAN_HELLO,
+];
 
 const NAME_RULES = { name: '', nameOrEmpty: ', or empty', opaque: ', opaque' } as const;
 
@@ -80,6 +108,16 @@ function frames(): string {
   ].join('\n\n');
 }
 
+function datagrams(): string {
+  const rows = Object.entries(DATAGRAM_TYPES).map(
+    ([name, type]) => `| ${type} | ${name} | ${DATAGRAM_DOCS[name as keyof typeof DATAGRAM_TYPES]} |`,
+  );
+  return [
+    'What a datagram seals is a packet: a type byte and a body. A packet that is not known, or too short, is dropped.',
+    ['| type | name | body |', '| --- | --- | --- |', ...rows].join('\n'),
+  ].join('\n\n');
+}
+
 function limits(): string {
   const rows = Object.entries(LIMITS).map(
     ([name, value]) => `| ${name} | ${value} | ${LIMIT_DOCS[name as keyof typeof LIMITS]} |`,
@@ -103,6 +141,7 @@ export function protocolDocument(): string {
     ['Invitation', prose.INVITATION],
     ['Handshake', prose.HANDSHAKE],
     ['UDP: sealed datagrams', prose.DATAGRAM],
+    ['UDP: packets', datagrams()],
     ['UDP: KCP', prose.KCP],
     ['TCP: sealed frames', prose.STREAM],
     ['LAN hello', prose.LAN],
@@ -110,7 +149,7 @@ export function protocolDocument(): string {
     ['Rules of the channel', prose.CHANNEL],
     ['Limits', `Version ${PROTOCOL_VERSION}; features that may stand in hello: ${FEATURES.join(', ')}.\n\n${limits()}`],
     ['Messages', messages.map(messageSection).join('\n\n')],
-    ['Structs', [ATTRIBUTES, DIRECTORY_ENTRY, SHARE_INFO].map(structSection).join('\n\n')],
+    ['Structs', STRUCTS.map(structSection).join('\n\n')],
     [
       'Errors',
       `POSIX errors have the numbers of Linux' asm-generic/errno.h; a number that is not known counts as EIO.\n\n${errors()}`,
