@@ -8,7 +8,6 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { isName, isPath } from '../bytestring.ts';
-import type { ByteString } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Field, Fields, FieldType, Struct, ValuesOf } from './types.ts';

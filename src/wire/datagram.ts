@@ -26,7 +26,7 @@ export const DATAGRAM_TYPES = {
   mtuAnswer: 9,
   /**
    * Part of a packet that became too long for the path: id u16, index u8 (from 0), count u8 (2 to 4), bytes. All
-   * parts joined are the packet with its type byte, which must be kcp.
+   * parts joined are the packet with its type byte, which must be kcp or rekey.
    */
   fragment: 10,
 } as const;
