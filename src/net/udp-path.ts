@@ -197,6 +197,7 @@ class KcpPath implements UdpPath {
       case DATAGRAM_TYPES.fragment: {
         const whole = this.#joiner.push(plain);
         if (whole?.[0] === DATAGRAM_TYPES.kcp) this.#inputSegments(whole);
+        else if (whole?.[0] === DATAGRAM_TYPES.rekey) this.#options.onRekey?.(whole.subarray(1));
         break;
       }
       default:

@@ -178,20 +178,24 @@ interface Watcher {
 }
 
 function watch(fd: number, readable: () => void): Watcher {
-  const stand = check(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | CLOEXEC, 0), 'socket');
   const epoll = check(epollCreate(CLOEXEC), 'epoll_create1');
-  const event = new Uint8Array(12);
-  event[0] = EPOLLIN;
-  check(epollControl(epoll, EPOLL_CTL_ADD, fd, event), 'epoll_ctl');
-  const loopback = encodeSocketAddress(AF_INET, { host: '127.0.0.1', port: 0 }) ?? new Uint8Array(16);
-  check(bind(stand, loopback, loopback.length), 'bind');
   const dummy = createSocket('udp4');
   dummy.on('error', readable);
   dummy.on('message', () => undefined);
-  dummy.bind({ fd: stand });
-  // Before libuv sees the descriptor, which is after this turn of the loop.
-  check(dup3(epoll, stand, CLOEXEC), 'dup3');
-  closeSync(epoll);
+  try {
+    const event = new Uint8Array(12);
+    event[0] = EPOLLIN;
+    check(epollControl(epoll, EPOLL_CTL_ADD, fd, event), 'epoll_ctl');
+    const stand = check(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | CLOEXEC, 0), 'socket');
+    dummy.bind({ fd: stand }); // and with it the dummy's to close
+    // Before libuv sees the descriptor, which is after this turn of the loop.
+    check(dup3(epoll, stand, CLOEXEC), 'dup3');
+  } catch (error) {
+    dummy.close();
+    throw error;
+  } finally {
+    closeSync(epoll);
+  }
   return {
     close: () =>
       new Promise((resolve) => {
