@@ -8,7 +8,17 @@ import type { Clock } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Answer, CallContext, Channel, Handlers } from '../net/channel.ts';
-import { OPEN, RECALL, RENAME, SETATTR, type Attributes, type CallName, type RequestOf } from '../wire/schema.ts';
+import {
+  LIMITS,
+  OPEN,
+  RECALL,
+  RENAME,
+  SETATTR,
+  type Attributes,
+  type CallName,
+  type DirectoryEntry,
+  type RequestOf,
+} from '../wire/schema.ts';
 import type { LeaseHolder, LeaseTable } from './leases.ts';
 import { ServedHandle, ServedHandles, type ServedFolder } from './served-handles.ts';
 import type { AttributeChange, Handle, LockRange, TreeChange, WatchedTree } from './tree.ts';
@@ -358,8 +368,9 @@ class PeerServing {
     // Attributes of all its files are read: each is to be recalled again.
     if (cursor === 0n) await leases.grant(holder, open.path);
     const { change } = leases;
-    const { entries, end } = await tree.readDirectory(open.handle, cursor, maxEntries);
-    return { reply: { entries, end, change } };
+    const listing = await tree.readDirectory(open.handle, cursor, maxEntries);
+    const entries = fitting(listing.entries);
+    return { reply: { entries, end: listing.end && entries.length === listing.entries.length, change } };
   }
 
   async #copyRange(request: RequestOf<'copyRange'>): Promise<Answer<'copyRange'>> {
@@ -482,6 +493,19 @@ class PeerServing {
       }
     });
   }
+}
+
+/** An entry in a reply takes this and its name, with room for fields to come. Bytes. */
+const ENTRY_BYTES = 160;
+
+/** As many entries from the first on as fit into one frame. */
+function fitting(entries: readonly DirectoryEntry[]): readonly DirectoryEntry[] {
+  let room = LIMITS.frameBytes - 1024;
+  for (const [index, { name }] of entries.entries()) {
+    room -= ENTRY_BYTES + name.length;
+    if (room < 0) return entries.slice(0, index);
+  }
+  return entries;
 }
 
 const file = (path: ByteString): TreeChange => ({ path, what: RECALL.attributes });

@@ -80,11 +80,11 @@ for (const path of ['udp', 'tcp']) {
     });
 
     it('tar packs from and unpacks into a peer', async () => {
-      await sh('tar -C "$1" -cf - . | (mkdir "$2" && tar -C "$2" -xpf -)', [
+      await sh('tar --format=posix -C "$1" -cf - . | (mkdir "$2" && tar -C "$2" -xpf -)', [
         `${alice.files}/tree`,
         alice.at('bob', 'work', 'untar'),
       ]);
-      await sh('tar -C "$1" -cf "$2" .', [alice.at('bob', 'work', 'untar'), `${alice.files}/t.tar`]);
+      await sh('tar --format=posix -C "$1" -cf "$2" .', [alice.at('bob', 'work', 'untar'), `${alice.files}/t.tar`]);
       await sh('mkdir "$1" && tar -C "$1" -xpf "$2"', [`${alice.files}/untar`, `${alice.files}/t.tar`]);
       assert.equal(await sh(FINGERPRINT, [`${alice.files}/untar`]), await sh(FINGERPRINT, [`${alice.files}/tree`]));
     });
