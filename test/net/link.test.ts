@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PeerfsError } from '../../src/errors.ts';
+import { silentLogger } from '../../src/log.ts';
+import type { DialTarget, Endpoint } from '../../src/net/endpoint.ts';
+import { createLink, type Link } from '../../src/net/link.ts';
+import { createPeerChannel, type PeerChannel } from '../../src/net/peer-channel.ts';
+import type { PathKind } from '../../src/net/path.ts';
+import { createManualClock, type ManualClock } from '../manual-clock.ts';
+import { createMemoryPathPair, type MemoryPathPair } from './memory-path.ts';
+import { createMemoryPeerBook } from './memory-peer-book.ts';
+
+interface Side {
+  readonly id: string;
+  readonly channel: PeerChannel;
+  /** When it dialled what, Clock.now(). */
+  readonly dials: { readonly at: number; readonly kind: PathKind; readonly host: string }[];
+  link: Link | undefined;
+}
+
+interface World {
+  readonly clock: ManualClock;
+  readonly sides: readonly [Side, Side];
+  /** What becomes of a dial; a path to the other side unless a test says otherwise. */
+  reachable: (target: DialTarget) => boolean;
+  readonly pairs: MemoryPathPair[];
+  link(side: 0 | 1, addresses?: readonly string[], paths?: readonly PathKind[]): Link;
+  close(): void;
+}
+
+function createWorld(): World {
+  const clock = createManualClock();
+  const side = (id: string, peerId: string, boot: number): Side => ({
+    id,
+    channel: createPeerChannel({ peerId, bootId: new Uint8Array(16).fill(boot), name: id, clock, log: silentLogger }),
+    dials: [],
+    link: undefined,
+  });
+  const sides = [side('a', 'b', 1), side('b', 'a', 2)] as const;
+  const world: World = {
+    clock,
+    sides,
+    reachable: () => true,
+    pairs: [],
+    link(at, addresses = ['10.0.0.1'], paths = ['tcp', 'udp']) {
+      const own = sides[at];
+      const other = sides[at === 0 ? 1 : 0];
+      const peer = { peerId: other.id, publicKey: new Uint8Array(32), pairSecret: new Uint8Array(32) };
+      const book = createMemoryPeerBook();
+      book.put(peer);
+      for (const host of addresses) book.rememberAddress(other.id, 'tcp', host, 1);
+      const endpoint: Pick<Endpoint, 'paths' | 'connect'> = {
+        paths,
+        async connect(target) {
+          const { kind, host } = target;
+          own.dials.push({ at: clock.now(), kind, host });
+          if (!world.reachable(target)) throw new PeerfsError('EHOSTDOWN', 'nobody there');
+          const pair = createMemoryPathPair({ clock, kind });
+          world.pairs.push(pair);
+          other.link?.attach(pair.ends[1]);
+          return { path: pair.ends[0], name: other.id };
+        },
+      };
+      own.link = createLink({
+        peer,
+        endpoint: endpoint as Endpoint,
+        channel: own.channel,
+        book,
+        ownId: own.id,
+        clock,
+        log: silentLogger,
+        random: () => 0.5,
+      });
+      return own.link;
+    },
+    close() {
+      for (const { link, channel } of sides) {
+        link?.close();
+        channel.close('shutting-down');
+      }
+    },
+  };
+  return world;
+}
+
+test('a link dials the preferred kind first, and the peers are live', async () => {
+  const world = createWorld();
+  world.link(1, []);
+  world.link(0);
+  await world.clock.run(2000);
+  assert.deepEqual(world.sides[0].dials, [{ at: 0, kind: 'tcp', host: '10.0.0.1' }]);
+  assert.deepEqual([world.sides[0].channel.state, world.sides[1].channel.state], ['live', 'live']);
+  world.close();
+});
+
+test('where one kind of path is not to be had, the other serves', async () => {
+  const world = createWorld();
+  world.reachable = ({ kind }) => kind === 'udp';
+  world.link(1, []);
+  world.link(0);
+  await world.clock.run(2000);
+  assert.equal(world.sides[0].channel.activePath?.kind, 'udp');
+  world.close();
+});
+
+test('a peer that cannot be reached is dialled less and less often, down to once a minute', async () => {
+  const world = createWorld();
+  world.reachable = () => false;
+  world.link(0, ['10.0.0.1'], ['tcp']);
+  await world.clock.run(600_000);
+  const { dials } = world.sides[0];
+  const late = dials.filter(({ at }) => at > 300_000);
+  assert.ok(late.length >= 3 && late.length <= 8, `${late.length} dials in five minutes`);
+  const early = dials.filter(({ at }) => at <= 60_000);
+  assert.ok(early.length >= 5 && early.length <= 20, `${early.length} dials in the first minute`);
+  world.close();
+});
+
+test('a sign of life makes it dial at once, at the new address', async () => {
+  const world = createWorld();
+  world.reachable = ({ host }) => host === '10.0.0.9';
+  world.link(1, []);
+  const link = world.link(0);
+  await world.clock.run(400_000);
+  const before = world.clock.now();
+  link.hint('tcp', '10.0.0.9', 1);
+  await world.clock.run(1000);
+  assert.ok(world.sides[0].dials.some(({ at, host }) => host === '10.0.0.9' && at === before));
+  assert.equal(world.sides[0].channel.state, 'live');
+  world.close();
+});
+
+test('a lost path is replaced at once', async () => {
+  const world = createWorld();
+  world.link(1, []);
+  world.link(0);
+  await world.clock.run(10_000);
+  world.pairs[0]?.cut();
+  await world.clock.run(500);
+  assert.equal(world.pairs.length, 2);
+  assert.equal(world.sides[0].channel.state, 'live');
+  world.close();
+});
+
+test('when both sides dial at once, one path stays, and stays the same', async () => {
+  const world = createWorld();
+  world.link(0);
+  world.link(1);
+  await world.clock.run(20_000);
+  const kept = world.sides[0].channel.paths;
+  assert.equal(kept.length, 1);
+  assert.equal(world.sides[1].channel.paths.length, 1);
+  const dialled = world.pairs.length;
+  await world.clock.run(300_000);
+  assert.deepEqual(world.sides[0].channel.paths, kept);
+  assert.equal(world.pairs.length, dialled);
+  assert.deepEqual([world.sides[0].channel.state, world.sides[1].channel.state], ['live', 'live']);
+  world.close();
+});
+
+test('a closed link dials no more', async () => {
+  const world = createWorld();
+  world.reachable = () => false;
+  const link = world.link(0);
+  await world.clock.run(5000);
+  link.close();
+  const { length } = world.sides[0].dials;
+  link.wake();
+  link.hint('tcp', '10.0.0.9', 1);
+  await world.clock.run(120_000);
+  assert.equal(world.sides[0].dials.length, length);
+  world.close();
+});
