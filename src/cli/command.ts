@@ -65,7 +65,8 @@ export function command<const A extends Interfaces.ArgInput, const F extends Int
     static override strict = definition.variadic !== true;
 
     async run(): Promise<void> {
-      const parsed = await this.parse(this.constructor as Command.Class);
+      this.argv = lastWins(this.argv, { ...this.ctor.flags, ...commonFlags });
+      const parsed = await this.parse(this.ctor);
       const flags = { ...switchesOff(this.ctor.flags), ...parsed.flags } as FlagsOf<F>;
       const home = homeAt(homeDirectory(flags.home));
       const say = (text: string) => {
@@ -86,6 +87,32 @@ export function command<const A extends Interfaces.ArgInput, const F extends Int
       });
     }
   };
+}
+
+/** Of a flag with one value that is given twice the last counts, so that scripts can append to a command. */
+function lastWins(argv: readonly string[], flags: Interfaces.FlagInput): string[] {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  const seen = new Set<string>();
+  const kept: string[] = [];
+  for (let i = end - 1; i >= 0; i--) {
+    const word = argv[i] ?? '';
+    const before = argv[i - 1] ?? '';
+    const isSingle = (name: string) => {
+      const known = flags[name];
+      return known?.type === 'option' && !known.multiple;
+    };
+    const inline = /^--([^=]+)=/.exec(word)?.[1];
+    const name = inline ?? (before.startsWith('--') ? before.slice(2) : '');
+    const words = inline === undefined ? [before, word] : [word];
+    if (!isSingle(name)) {
+      kept.unshift(word);
+      continue;
+    }
+    if (!seen.has(name)) kept.unshift(...words);
+    seen.add(name);
+    i -= words.length - 1;
+  }
+  return [...kept, ...argv.slice(end)];
 }
 
 /** Switches that were not given are false; oclif leaves them out. Those with a --no- form stay unsaid. */

@@ -226,7 +226,7 @@ function documentedLines(): string[] {
 
 /** A value as the file and the terminal have it. */
 export function showSetting<K extends ConfigKey>(_key: K, value: Config[K]): string {
-  return Array.isArray(value) ? value.join(',') : String(value as string | number | boolean);
+  return Array.isArray(value) ? value.join(',') : String(value);
 }
 
 function unquote(text: string): unknown {
@@ -264,7 +264,6 @@ function directory(value: unknown): string | undefined {
 export function petnameFault(text: string): string | undefined {
   if (text === '') return 'it is empty';
   if (text.startsWith('.')) return 'it begins with "."';
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[/\x00-\x1f\x7f-\x9f]/.test(text)) return 'it holds "/" or a control character';
   const bytes = fromText(text);
   if (bytes.length > PETNAME_BYTES) return `it is longer than ${PETNAME_BYTES} bytes`;
@@ -273,13 +272,12 @@ export function petnameFault(text: string): string | undefined {
 
 /** A petname made of arbitrary text: what is illegal is replaced, what is too long cut. */
 export function toPetname(text: string, otherwise: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   let name = text
     .normalize('NFC')
     .replace(/[/\x00-\x1f\x7f-\x9f\ufffd]/g, '-')
     .trim()
     .replace(/^\.+/, '');
-  while (Buffer.byteLength(name) > PETNAME_BYTES) name = [...name].slice(0, -1).join('');
+  while (Buffer.byteLength(name) > PETNAME_BYTES) name = Array.from(name).slice(0, -1).join('');
   return petnameFault(name) === undefined ? name : otherwise;
 }
 

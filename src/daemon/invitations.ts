@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import { generateCode, parseCode } from '../crypto/code.ts';
+import { completeWord, generateCode, parseCode } from '../crypto/code.ts';
 import { pairSecret } from '../crypto/handshake.ts';
 import { peerIdOf, type Identity } from '../crypto/identity.ts';
 import { checkInvitation, openInvitation, sealInvitation } from '../crypto/invitation.ts';
@@ -184,7 +184,7 @@ export function createInvitations(options: InvitationsOptions): Invitations {
 
     async accept(text, code, name, progress) {
       checkInvitation(text);
-      const content = await openInvitation(text, parseCode(code));
+      const content = await openInvitation(text, understandCode(code));
       const invitation = decodeInvitation(content);
       const peerId = peerIdOf(invitation.publicKey);
       if (peerId === ownId) {
@@ -250,6 +250,20 @@ export function createInvitations(options: InvitationsOptions): Invitations {
       for (const { stop } of running.values()) stop.abort();
     },
   };
+}
+
+/** As parseCode, but the message shows the wrong word: it goes to the one who typed it and nowhere else. */
+function understandCode(code: string): string {
+  try {
+    return parseCode(code);
+  } catch (error) {
+    const wrong = code
+      .toLowerCase()
+      .split(/[^\p{L}\p{N}]+/u)
+      .find((word) => word !== '' && completeWord(word, 2)[0] !== word && completeWord(word, 2).length !== 1);
+    if (!(error instanceof PeerfsError) || wrong === undefined) throw error;
+    throw new PeerfsError(error.code, `"${wrong}": ${error.message}`, { ...(error.hint && { hint: error.hint }) });
+  }
 }
 
 function decodeInvitation(content: Uint8Array): Invitation {

@@ -27,7 +27,7 @@ import { loadIdentity } from './keys.ts';
 import type { MountRequest } from './launch.ts';
 import { createMounts } from './mounts.ts';
 import { checkPetname, directory, flag, optionalText, optionalTexts, positive, text } from './parameters.ts';
-import { createPeers, type Peers } from './peers.ts';
+import { createPeers } from './peers.ts';
 import { createShares, knownPeer } from './shares.ts';
 import { openStore, type Store } from './store.ts';
 import { packageVersion } from './version.ts';
@@ -127,7 +127,6 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       peers.refresh();
       await shares.refresh();
     };
-    let peers: Peers;
     const endpoint = await listen(config, store, (host, port) =>
       openEndpoint({
         identity,
@@ -147,7 +146,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       }),
     );
     toEnd.push(() => endpoint.close());
-    peers = createPeers({
+    const peers = createPeers({
       store,
       shares,
       leases: new LeaseTable({ clock }),

@@ -23,8 +23,8 @@ export default command({
   async run({ args, flags, home, ask, print, say }) {
     const request = {
       directory: args.DIR === undefined ? undefined : resolve(args.DIR),
-      allowOther: flags['allow-other'],
-      readOnly: flags['read-only'],
+      allowOther: flags['allow-other'] === true,
+      readOnly: flags['read-only'] === true,
     };
     const options = { home: home.directory, overrides: overridesOf(flags), mount: request, onProgress: say };
     const running = await isRunning(home);

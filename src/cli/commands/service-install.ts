@@ -7,7 +7,7 @@ export default command({
   examples: ['service install', 'service install --no-enable'],
   flags: { enable: Flags.boolean({ summary: 'Also enable and start it.', allowNo: true, default: true }) },
   async run({ flags, home, print }) {
-    const done = installService(home.directory, flags.enable);
+    const done = installService(home.directory, flags.enable === true);
     print(done, `Wrote ${done.unit}.\n${done.advice.join('\n')}`);
   },
 });

@@ -25,7 +25,7 @@ export default command({
       directory: resolve(args.DIR),
       name: flags.name,
       to: flags.to,
-      writable: flags.write,
+      writable: flags.write === true,
       idmap: flags.idmap === 'none' ? 'none' : 'user',
     });
     const to = share.to === null ? 'all peers' : share.to.join(', ');

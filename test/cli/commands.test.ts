@@ -1,0 +1,147 @@
+/** The command line as programs see it: child processes, exit codes, JSON, homes of their own. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+
+const CLI = join(import.meta.dirname, '../../src/cli/main.js');
+
+describe('the command line', { timeout: 120_000 }, () => {
+  let folder = '';
+  const peerfs = (args: readonly string[], environment: Record<string, string> = {}) =>
+    spawnSync(process.execPath, [CLI, ...args], {
+      encoding: 'utf8',
+      timeout: 40_000,
+      input: '',
+      env: {
+        ...process.env,
+        PEERFS_HOME: join(folder, 'home'),
+        XDG_CONFIG_HOME: join(folder, 'config'),
+        ...environment,
+      },
+    });
+  const start = () => peerfs(['start', '--listen', '127.0.0.1:0', '--no-lan']);
+
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'peerfs-cli-'));
+  });
+  after(() => {
+    peerfs(['stop']);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('without a node every command that needs one ends with 3 and says how to start it', () => {
+    for (const args of [
+      ['peers'],
+      ['stop'],
+      ['id'],
+      ['status'],
+      ['shares'],
+      ['unmount'],
+      ['invite'],
+      ['invite', 'list'],
+    ]) {
+      const done = peerfs(args);
+      assert.equal(done.status, 3, args.join(' '));
+      assert.match(done.stderr, /no node is running[^\n]*\n[^\n]*peerfs start/);
+      assert.equal(done.stdout, '');
+    }
+  });
+
+  it('a failure is one line what and why, one what to do; with --json an object on standard output', () => {
+    const done = peerfs(['peers', '--json']);
+    assert.equal(done.stderr.trim().split('\n').length, 2);
+    const { error } = JSON.parse(done.stdout) as { error: Record<string, string> };
+    assert.deepEqual(Object.keys(error), ['code', 'message', 'hint']);
+    assert.equal(error['code'], 'NODE_NOT_RUNNING');
+  });
+
+  it('wrong words end with 2 and no stack trace', () => {
+    for (const args of [
+      ['frobnicate'],
+      ['peers', '--frob'],
+      ['share'],
+      ['share', 'a', 'b'],
+      ['config', 'set', 'colour', 'x'],
+    ]) {
+      const done = peerfs(args);
+      assert.equal(done.status, 2, `${args.join(' ')}: ${done.stderr}`);
+      assert.doesNotMatch(done.stderr, /\bat .*\.js:\d+/);
+    }
+  });
+
+  it('help, exit codes, version and completion need no node', () => {
+    assert.match(peerfs(['help', 'invite']).stdout, /--expires/);
+    assert.match(peerfs(['invite', '--help']).stdout, /EXAMPLES/);
+    assert.match(peerfs(['help', 'exit-codes']).stdout, /^ +3 {2}no node/m);
+    assert.match(peerfs(['--version']).stdout, /^peerfs\/\d/);
+    const script = peerfs(['completion', 'bash']).stdout;
+    const complete = `${script}\nCOMP_WORDS=(peerfs peers re); COMP_CWORD=2; _peerfs; echo "\${COMPREPLY[@]}"`;
+    assert.equal(spawnSync('bash', ['-c', complete], { encoding: 'utf8' }).stdout.trim(), 'remove rename');
+    assert.match(peerfs(['completion', 'zsh']).stdout, /^#compdef peerfs/);
+  });
+
+  it('the last of a flag given twice counts', () => {
+    const done = peerfs(['start', '--listen', '127.0.0.1:0', '--listen=nonsense', '--paths', 'tcp']);
+    assert.equal(done.status, 2);
+    assert.match(done.stderr, /nonsense/);
+  });
+
+  it('settings are read and written without a node', () => {
+    assert.equal(peerfs(['config', 'set', 'patienceMs', '2000']).status, 0);
+    assert.equal(peerfs(['config', 'get', 'patienceMs']).stdout, '2000\n');
+    assert.equal(peerfs(['config', 'set', 'patienceMs', '--default']).status, 0);
+    assert.equal(peerfs(['config', 'get', 'patienceMs']).stdout, '15000\n');
+  });
+
+  it('the unit of the service names this home and is removed again', () => {
+    const done = JSON.parse(peerfs(['service', 'install', '--no-enable', '--json']).stdout) as { unit: string };
+    const unit = readFileSync(done.unit, 'utf8');
+    assert.match(unit, /mount --foreground/);
+    assert.ok(unit.includes(`PEERFS_HOME=${join(folder, 'home')}`));
+    assert.equal(peerfs(['service', 'remove']).status, 0);
+    assert.equal(peerfs(['service', 'remove']).status, 5);
+  });
+
+  it('an invitation that is none, and a missing code, are told before the node is asked', () => {
+    assert.equal(peerfs(['accept', 'hello'], { PEERFS_CODE: 'x' }).status, 6);
+    const file = join(folder, 'invitation');
+    writeFileSync(file, 'peerfs-invite-1:abc');
+    const done = spawnSync('setsid', [process.execPath, CLI, 'accept', file], { encoding: 'utf8', input: '' });
+    assert.equal(done.status, 2, done.stderr);
+    assert.match(done.stderr, /code/);
+  });
+
+  it('a home that others can enter is refused with 9', () => {
+    const open = join(folder, 'open');
+    mkdirSync(join(open, 'x'), { recursive: true, mode: 0o755 });
+    const done = peerfs(['start', '--home', open]);
+    assert.equal(done.status, 9, done.stderr);
+    assert.match(done.stderr, /chmod 700/);
+  });
+
+  it('a node starts, is alone, survives kill -9, keeps its port, and stops', () => {
+    assert.equal(start().status, 0);
+    const second = start();
+    assert.equal(second.status, 4);
+    assert.match(second.stderr, /already running/);
+    const status = JSON.parse(peerfs(['status', '--json']).stdout) as { pid: number; listening: string[] };
+    process.kill(status.pid, 'SIGKILL');
+    const again = start();
+    assert.equal(again.status, 0, again.stderr);
+    const after_ = JSON.parse(peerfs(['status', '--json']).stdout) as { pid: number; listening: string[] };
+    assert.notEqual(after_.pid, status.pid);
+    assert.deepEqual(after_.listening, status.listening);
+    assert.equal(peerfs(['stop']).status, 0);
+    assert.equal(peerfs(['peers']).status, 3);
+  });
+
+  it('a port that is taken and an address that is not here end with 9 and name it', () => {
+    const done = peerfs(['start', '--listen', '203.0.113.1:0']);
+    assert.equal(done.status, 9);
+    assert.match(done.stderr, /203\.0\.113\.1/);
+  });
+});
