@@ -118,7 +118,7 @@ function lastWins(argv: readonly string[], flags: Interfaces.FlagInput): string[
 /** Switches that were not given are false; oclif leaves them out. Those with a --no- form stay unsaid. */
 function switchesOff(flags: Interfaces.FlagInput): Record<string, false> {
   const names = Object.entries({ ...flags, ...commonFlags })
-    .filter(([, flag]) => flag.type === 'boolean' && flag.allowNo !== true)
+    .filter(([, flag]) => flag.type === 'boolean' && !flag.allowNo)
     .map(([name]) => [name, false] as const);
   return Object.fromEntries(names);
 }
