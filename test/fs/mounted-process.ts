@@ -22,7 +22,6 @@ export interface ProgramResult {
 
 export interface ProgramOptions {
   readonly input?: string;
-  readonly uid?: number;
 }
 
 /** Runs a program to its end, or kills it. */
@@ -32,7 +31,6 @@ export function runProgram(argv: readonly [string, ...string[]], options: Progra
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: LIMIT_MS,
     killSignal: 'SIGKILL',
-    ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
   });
   let [output, errors] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
@@ -64,7 +62,7 @@ export interface MountedProcess {
   /** Settles when onEnd was called. */
   readonly ended: Promise<void>;
   readonly exited: Promise<void>;
-  /** Ends the process and what it left. */
+  /** Ends the process and what it left. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -73,17 +71,17 @@ export interface StartOptions {
   readonly setting: object;
   /** Default: a folder of its own. */
   readonly directory?: string;
-  readonly uid?: number;
+  /** What starts it, such as setpriv with its options; must become it by exec. */
+  readonly wrapper?: readonly string[];
 }
 
 /** @param script URL of the compiled script; its arguments are the mountpoint and the setting as JSON. */
 export async function startMounted(script: URL, options: StartOptions): Promise<MountedProcess> {
   const own = options.directory === undefined ? await mkdtemp(join(tmpdir(), 'peerfs-mount-')) : undefined;
   const directory = options.directory ?? own ?? '';
-  const child = spawn(process.execPath, [script.pathname, directory, JSON.stringify(options.setting)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
-  });
+  const argv = [...(options.wrapper ?? []), process.execPath, script.pathname, directory];
+  const [program = process.execPath, ...rest] = [...argv, JSON.stringify(options.setting)];
+  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
   const answers: ((value: unknown) => void)[] = [];
   const early: unknown[] = [];
   const ends: string[] = [];
@@ -108,6 +106,17 @@ export async function startMounted(script: URL, options: StartOptions): Promise<
     const answer = new Promise<unknown>((resolve) => answers.push(resolve));
     return Promise.race([answer, exited.then(() => Promise.reject(new Error('the mounting process has ended')))]);
   };
+  const close = async (): Promise<void> => {
+    child.stdin.end();
+    const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS / 4);
+    await exited;
+    clearTimeout(limit);
+    for (const { mountpoint } of readMounts().filter((entry) => entry.mountpoint === directory)) {
+      await runProgram(['umount', '-l', mountpoint]);
+    }
+    if (own !== undefined) await rmdir(own);
+  };
+  let closing: Promise<void> | undefined;
   const greeting = await next();
   return {
     directory,
@@ -122,15 +131,6 @@ export async function startMounted(script: URL, options: StartOptions): Promise<
       if (typeof reply === 'object' && reply !== null && 'answer' in reply) return reply.answer;
       throw new Error(JSON.stringify(reply));
     },
-    async close() {
-      child.stdin.end();
-      const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS / 4);
-      await exited;
-      clearTimeout(limit);
-      for (const { mountpoint } of readMounts().filter((entry) => entry.mountpoint === directory)) {
-        await runProgram(['umount', '-l', mountpoint]);
-      }
-      if (own !== undefined) await rmdir(own);
-    },
+    close: () => (closing ??= close()),
   };
 }
