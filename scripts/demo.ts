@@ -62,8 +62,8 @@ interface Tree {
 async function makeTree(host: Host): Promise<Tree> {
   const directory = join(host.files, 'tree');
   await sh(
-    `mkdir "$1" && cp -a "$2/node_modules" "$2/src" "$2/docs" "$1/" && cp "$3" "$1/node" &&
-     while [ "$(du -s --apparent-size -B1 "$1" | cut -f1)" -lt 205000000 ]; do cp "$3" "$1/node-$((++n))"; done
+    `n=0; mkdir "$1" && cp -a "$2/node_modules" "$2/src" "$2/docs" "$1/" && cp "$3" "$1/node" &&
+     while [ "$(du -s --apparent-size -B1 "$1" | cut -f1)" -lt 201000000 ]; do cp "$3" "$1/node-$((n += 1))"; done
      cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum > ../SUMS`,
     [directory, ROOT, process.execPath],
     { timeoutMs: 120_000 },
