@@ -79,8 +79,8 @@ export interface StartOptions {
 export async function startMounted(script: URL, options: StartOptions): Promise<MountedProcess> {
   const own = options.directory === undefined ? await mkdtemp(join(tmpdir(), 'peerfs-mount-')) : undefined;
   const directory = options.directory ?? own ?? '';
-  const argv = [...(options.wrapper ?? []), process.execPath, script.pathname, directory];
-  const [program = process.execPath, ...rest] = [...argv, JSON.stringify(options.setting)];
+  const node = [process.execPath, script.pathname, directory, JSON.stringify(options.setting)];
+  const [program = '', ...rest]: readonly string[] = [...(options.wrapper ?? []), ...node];
   const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
   const answers: ((value: unknown) => void)[] = [];
   const early: unknown[] = [];

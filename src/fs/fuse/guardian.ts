@@ -3,6 +3,7 @@
  * the kernel closes it for us. Started before the device is opened, so that it cannot keep it open.
  */
 import { spawn } from 'node:child_process';
+import { Socket } from 'node:net';
 
 /** The mountpoint is $0, never part of the script. */
 const script = (unmount: string): string => `read -r line; [ "$line" = done ] || exec ${unmount} "$0"`;
@@ -26,6 +27,7 @@ export function startGuardian(mountpoint: string, asRoot: boolean): Guardian {
   child.on('error', () => undefined);
   child.stdin.on('error', () => undefined);
   child.unref();
-  if ('unref' in child.stdin && typeof child.stdin.unref === 'function') child.stdin.unref();
+  // A pipe to a child is a socket of Node's.
+  if (child.stdin instanceof Socket) child.stdin.unref();
   return { dismiss: () => void child.stdin.end('done\n') };
 }

@@ -140,7 +140,11 @@ describe('the place to mount at', () => {
         await mounted.close();
       }
       for (const place of ['/', process.cwd()]) {
-        await assert.rejects(access(join(place, 'peerfs-pwned')), { code: 'ENOENT' }, 'a part of the name was executed');
+        await assert.rejects(
+          access(join(place, 'peerfs-pwned')),
+          { code: 'ENOENT' },
+          'a part of the name was executed',
+        );
       }
     });
   });
@@ -186,7 +190,10 @@ test('a plain user is let in only with allow_other, and writing takes set-id bit
   await python(`import os, sys; os.chdir(sys.argv[1]); open('f', 'w'); os.chmod('f', 0o6777)`, directory);
   const write = await runProgram([...asNobody, 'sh', '-c', 'echo more >> "$1"', '-', `${directory}/f`]);
   assert.equal(write.code, 0, write.errors);
-  assert.equal(await python(`import os, sys; print(oct(os.stat(sys.argv[1] + '/f').st_mode & 0o7777))`, directory), '0o777\n');
+  assert.equal(
+    await python(`import os, sys; print(oct(os.stat(sys.argv[1] + '/f').st_mode & 0o7777))`, directory),
+    '0o777\n',
+  );
   await open.close();
 });
 
