@@ -2,7 +2,7 @@
  * RemoteTree's open directories: listings from the cache where they are known whole, else from the server, remembered
  * when they were read to their end under a lease.
  */
-import type { ByteString } from '../bytestring.ts';
+import { join, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { LIMITS, type DirectoryEntry } from '../wire/schema.ts';
 import type { RemoteShare } from './remote-share.ts';
@@ -120,11 +120,13 @@ export class RemoteDirectories {
       return;
     }
     for (const entry of entries) open.collected.push(entry);
-    if (!isEnd) return;
     const { collected, path, sentAt, change, epoch } = open;
-    open.collected = undefined;
     const isCurrent = epoch === lease.epoch && order.isListingCurrent(path, sentAt, change);
-    if (isCurrent && !files.isAnyDirty()) cache.putListing(path, collected);
+    if (isEnd) open.collected = undefined;
+    if (!isCurrent || files.isAnyDirty()) return;
+    if (isEnd) cache.putListing(path, collected);
+    // What was listed so far is good under the lease already: else the kernel would ask for each file again.
+    else for (const { name, attributes } of entries) cache.put(join(path, name), attributes);
   }
 
   async #through<T>(open: OpenDirectory, run: (number: number) => Promise<T>): Promise<T> {
