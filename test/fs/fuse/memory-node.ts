@@ -6,9 +6,12 @@ import { createInterface } from 'node:readline';
 import type { ByteString } from '../../../src/bytestring.ts';
 import { PeerfsError } from '../../../src/errors.ts';
 import { mountFuse } from '../../../src/fs/fuse/mount.ts';
+import { mountFuseNative } from '../../../src/fs/fuse-native.ts';
 import { MemoryKernelFileSystem } from './memory-kernel-fs.ts';
 
 export interface NodeSetting {
+  /** Default: /dev/fuse. */
+  readonly binding?: 'fuse-native';
   readonly validMs?: number;
   readonly directIo?: boolean;
   readonly readOnly?: boolean;
@@ -31,7 +34,7 @@ const fileSystem = new MemoryKernelFileSystem({
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
 try {
-  const mount = await mountFuse(fileSystem, {
+  const mount = await (setting.binding === undefined ? mountFuse : mountFuseNative)(fileSystem, {
     mountpoint,
     readOnly: setting.readOnly ?? false,
     allowOther: setting.allowOther ?? false,
