@@ -5,7 +5,7 @@
  * The file is lines of `key = value`; `#` begins a comment. `config set` changes one line and keeps the rest, so
  * that comments of the user survive. Light on purpose: the CLI loads this file.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { isName, fromText } from '../bytestring.ts';
@@ -31,7 +31,6 @@ export interface Config {
   readonly mountpoint: string;
   readonly patienceMs: number;
   readonly links: 'confined' | 'verbatim';
-  readonly consistency: 'leases' | 'strict';
   readonly logLevel: LogLevel;
 }
 
@@ -106,11 +105,6 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
     default: () => 'confined',
     ...oneOf('confined', 'verbatim'),
   },
-  consistency: {
-    doc: 'leases: what a peer promised not to change unannounced is not asked for again; strict: every open asks.',
-    default: () => 'leases',
-    ...oneOf('leases', 'strict'),
-  },
   logLevel: {
     doc: 'How much the log tells. debug names files and addresses.',
     default: () => 'info',
@@ -122,7 +116,8 @@ export const CONFIG_KEYS = Object.keys(SETTINGS) as ConfigKey[];
 
 /** Parses a value for a key, as text from a flag or from the file (bare text, or JSON). @throws CONFIG_INVALID */
 export function parseSetting<K extends ConfigKey>(key: K, text: string): Config[K] {
-  const parsed = SETTINGS[key].parse(unquote(text));
+  // What is legal fits on one line of the file.
+  const parsed = /[\x00-\x1f\x7f]/.test(text.trim()) ? undefined : SETTINGS[key].parse(unquote(text));
   if (parsed !== undefined) return parsed;
   throw new PeerfsError('CONFIG_INVALID', `${key}: ${JSON.stringify(text)} is not a legal value`, {
     hint: `Legal is ${SETTINGS[key].legal}.`,
@@ -157,7 +152,6 @@ export function loadConfig(file: string, overrides: ConfigOverrides = {}): Confi
     mountpoint: value('mountpoint'),
     patienceMs: value('patienceMs'),
     links: value('links'),
-    consistency: value('consistency'),
     logLevel: value('logLevel'),
   };
 }
@@ -174,7 +168,13 @@ export function readSettings(file: string): Map<ConfigKey, string> {
         hint: 'Mend or remove the line; "#" begins a comment.',
       });
     }
-    found.set(configKey(match[1]), match[2]);
+    const key = CONFIG_KEYS.find((known) => known === match[1]);
+    if (key === undefined) {
+      throw new PeerfsError('CONFIG_INVALID', `${file}: line ${index + 1}: there is no setting "${match[1]}"`, {
+        hint: `Mend or remove the line. Settings: ${CONFIG_KEYS.join(', ')}.`,
+      });
+    }
+    found.set(key, match[2]);
   }
   return found;
 }
@@ -188,12 +188,17 @@ export function writeSetting(file: string, key: ConfigKey, text: string | undefi
   const isExample = (line: string) => line.startsWith('# ') && LINE.exec(line.slice(2).trim())?.[1] === key;
   const active = lines.findIndex(isActive);
   const at = active >= 0 ? active : lines.findIndex(isExample);
-  const line = text === undefined ? exampleLine(key) : `${key} = ${text}`;
+  const line = text === undefined ? exampleLine(key) : `${key} = ${text.trim()}`;
   if (at >= 0) lines[at] = line;
   else lines.push(`# ${SETTINGS[key].doc}`, line);
   const temporary = `${file}.new`;
-  writeFileSync(temporary, `${lines.join('\n').trimEnd()}\n`, { mode: 0o600 });
-  renameSync(temporary, file);
+  try {
+    writeFileSync(temporary, `${lines.join('\n').trimEnd()}\n`, { mode: 0o600 });
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
 }
 
 const LINE = /^([A-Za-z]+)\s*=\s*(.*)$/;
@@ -255,7 +260,7 @@ function parsePaths(value: unknown): readonly ConfiguredPath[] | undefined {
 }
 
 function directory(value: unknown): string | undefined {
-  if (typeof value !== 'string' || value === '' || value.includes('\0')) return undefined;
+  if (typeof value !== 'string' || value === '' || /[\x00-\x1f\x7f]/.test(value)) return undefined;
   if (value === '~' || value.startsWith('~/')) return join(homedir(), value.slice(1));
   return isAbsolute(value) ? resolve(value) : undefined;
 }

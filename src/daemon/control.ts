@@ -5,7 +5,7 @@
 import { chmodSync, closeSync, constants, openSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { codeOf, PeerfsError } from '../errors.ts';
+import { PeerfsError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { socketPeer } from '../sys/socket-peer.ts';
 import {
@@ -13,10 +13,10 @@ import {
   readJsonLines,
   socketAddress,
   type ControlCalls,
-  type ControlError,
   type ControlMethod,
   type ControlReply,
 } from './control-protocol.ts';
+import { toControlError, traceOf, understand } from './failure.ts';
 
 /** Connections at once; more are refused. */
 const CONNECTIONS = 64;
@@ -112,18 +112,14 @@ function serveConnection(socket: Socket, handlers: ControlHandlers, log: Logger)
     const context: ControlContext = { progress: (text) => send({ progress: text }), signal: gone.signal };
     answer(value, handlers, context)
       .catch((error: unknown): ControlReply => {
-        if (!(error instanceof PeerfsError)) {
-          log.error('control.failed', {
-            error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-          });
-        }
+        if (understand(error) === undefined) log.error('control.failed', { error: traceOf(error) });
         return { error: toControlError(error) };
       })
       .then((reply) => {
         send(reply);
         socket.end();
       })
-      .catch((error: unknown) => log.error('control.reply', { error: String(error) }));
+      .catch((error: unknown) => log.error('control.reply', { error: traceOf(error) }));
   });
 }
 
@@ -149,11 +145,4 @@ function isMethod(method: string, handlers: ControlHandlers): method is ControlM
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** What the caller is told of a thrown value. */
-export function toControlError(error: unknown): ControlError {
-  const message = error instanceof Error ? error.message : String(error);
-  const hint = error instanceof PeerfsError ? error.hint : undefined;
-  return { code: codeOf(error), message, ...(hint === undefined ? {} : { hint }) };
 }

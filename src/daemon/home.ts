@@ -4,9 +4,9 @@
  *
  * Light on purpose: every command of the CLI loads this file.
  */
-import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { PeerfsError } from '../errors.ts';
 
 export interface Home {
@@ -95,7 +95,7 @@ export function homeFault(directory: string): { readonly fault: string; readonly
  * already, unless it is empty: then it is closed.
  */
 export function makePrivateDirectory(directory: string): void {
-  mkdirSync(resolve(directory, '..'), { recursive: true });
+  makeFolders(dirname(resolve(directory)));
   try {
     mkdirSync(directory, { mode: 0o700 });
     return;
@@ -110,6 +110,13 @@ export function makePrivateDirectory(directory: string): void {
     return;
   }
   throw new PeerfsError('HOME_INSECURE', found.fault, { hint: found.hint });
+}
+
+/** As mkdir -p. (Node's own way does not come to an end where the system lets nothing be made, as in /proc.) */
+function makeFolders(directory: string): void {
+  if (existsSync(directory)) return;
+  makeFolders(dirname(directory));
+  mkdirSync(directory);
 }
 
 function realOrGiven(directory: string): string {
@@ -136,6 +143,13 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or folder',
   ENOTDIR: 'not a folder',
   EROFS: 'read-only file system',
+  EIO: 'the disk failed',
+  EISDIR: 'it is a folder',
+  ELOOP: 'too many symbolic links',
+  EMFILE: 'too many open files',
+  EDQUOT: 'the quota of the disk is used up',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'the name of the host cannot be looked up now',
   ENOSPC: 'no space left on the disk',
   ENAMETOOLONG: 'the name is too long',
   EEXIST: 'it exists already',

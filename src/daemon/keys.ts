@@ -1,5 +1,5 @@
 /** The node's identity on disk: the 32-byte seed of its key pair, 0600, made at the first start. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { createIdentity, identityFromSeed, type Identity } from '../crypto/identity.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Home } from './home.ts';
@@ -38,6 +38,9 @@ function makeIdentity(home: Home): Identity {
   try {
     writeSync(file, identity.secretKey, 0, SEED_BYTES);
     fsyncSync(file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   } finally {
     closeSync(file);
   }

@@ -7,11 +7,12 @@ import { systemClock } from '../clock.ts';
 import { EXIT } from '../errors.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { loadConfig } from './config.ts';
-import { toControlError } from './control.ts';
+import { toControlError, traceOf } from './failure.ts';
 import { prepareHome } from './home.ts';
 import type { NodeArguments, NodeReport } from './launch.ts';
 import { openLogFile } from './log-file.ts';
-import { startNode, type Node } from './node.ts';
+import { loadNode } from './load-node.ts';
+import type { Node } from './node.ts';
 
 function report(message: NodeReport): Promise<void> {
   return new Promise((resolve) => {
@@ -37,7 +38,7 @@ async function end(log: Logger, reason: string, status: number): Promise<void> {
   try {
     await node?.stop();
   } catch (error) {
-    log.error('node.stop', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    log.error('node.stop', { error: traceOf(error) });
     process.exit(EXIT.failed);
   }
   log.info('node.stopped');
@@ -59,14 +60,15 @@ async function main(): Promise<void> {
   process.on('SIGINT', onSignal);
   process.on('SIGHUP', given.foreground ? onSignal : () => log.info('signal.ignored'));
   process.on('uncaughtException', (error) => {
-    log.error('node.crash', { error: error.stack ?? error.message });
+    log.error('node.crash', { error: traceOf(error) });
     void end(log, 'crash', EXIT.failed);
   });
   process.on('unhandledRejection', (error) => {
-    log.error('node.rejection', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    log.error('node.rejection', { error: traceOf(error) });
   });
   if (given.foreground) process.stdin.on('end', () => onSignal('parent ended')).resume();
 
+  const { startNode } = await loadNode();
   node = await startNode({
     home,
     config,

@@ -15,7 +15,7 @@ import type { Logger } from '../log.ts';
 import type { Config } from './config.ts';
 import type { MountStatus } from './control-protocol.ts';
 import { reasonOf } from './home.ts';
-import { realPlace } from './places.ts';
+import { makeFolders, realPlace } from './places.ts';
 
 export interface MountsOptions {
   readonly peers: PeerDirectory;
@@ -175,7 +175,7 @@ async function mountPlace(directory: string): Promise<string> {
 
 async function makeFolder(directory: string): Promise<void> {
   try {
-    await fs.mkdir(directory, { recursive: true });
+    await makeFolders(directory);
     if ((await fs.stat(directory)).isDirectory()) return;
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') {

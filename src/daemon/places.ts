@@ -15,6 +15,20 @@ export function overlap(a: string, b: string): boolean {
   return isWithin(a, b) || isWithin(b, a);
 }
 
+/** As mkdir -p; see makeFolders in home.ts. On a thread of the pool, as realPlace. */
+export async function makeFolders(directory: string, mode?: number): Promise<void> {
+  try {
+    await fs.mkdir(directory, mode);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const parent = dirname(directory);
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || parent === directory) throw error;
+    await makeFolders(parent, mode);
+    await fs.mkdir(directory, mode);
+  }
+}
+
 /**
  * The path with all links resolved as far as it exists. On a thread of the pool: a path through this node's own mount
  * must not be touched by the thread that serves it.

@@ -13,7 +13,7 @@ import type { Logger } from '../log.ts';
 import type { ShareStatus } from './control-protocol.ts';
 import { makePrivateDirectory, reasonOf, type Home } from './home.ts';
 import { checkPetname } from './parameters.ts';
-import { isWithin, overlap, realPlace } from './places.ts';
+import { isWithin, makeFolders, overlap, realPlace } from './places.ts';
 import type { PeerRecord, ShareRecord, Store } from './store.ts';
 
 export interface SharesOptions {
@@ -288,7 +288,7 @@ async function folderAt(path: string): Promise<string> {
 }
 
 async function makeInbox(base: string, path: string): Promise<void> {
-  await fs.mkdir(base, { recursive: true, mode: 0o700 });
+  await makeFolders(base, 0o700);
   makePrivateDirectory(path);
 }
 

@@ -9,6 +9,7 @@ import { closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { Clock } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
+import { missingLibrary } from './failure.ts';
 
 /** How long a used, revoked or expired invitation is remembered past its expiry, so that its holder hears why. */
 const TOMBSTONE_MS = 30 * 24 * 3600 * 1000;
@@ -195,13 +196,18 @@ export type Store = ReturnType<typeof openStore>;
 export function openStore(file: string, clock: Clock) {
   // SQLite would make it 0644 under the umask; its -wal and -shm files take their mode from it.
   closeSync(openSync(file, 'a', 0o600));
-  const database = new Database(file);
-  database.pragma('journal_mode = WAL');
-  // A redeemed token or a time stamp that a power cut takes back would be a door left open.
-  database.pragma('synchronous = FULL');
-  database.pragma('foreign_keys = ON');
-  database.pragma('secure_delete = ON');
-  migrate(database, file);
+  const database = openDatabase(file);
+  try {
+    database.pragma('journal_mode = WAL');
+    // A redeemed token or a time stamp that a power cut takes back would be a door left open.
+    database.pragma('synchronous = FULL');
+    database.pragma('foreign_keys = ON');
+    database.pragma('secure_delete = ON');
+    migrate(database, file);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
 
   const sql = {
     meta: database.prepare<[string], { value: unknown }>('SELECT value FROM meta WHERE key = ?'),
@@ -434,6 +440,15 @@ export function openStore(file: string, clock: Clock) {
       database.close();
     },
   };
+}
+
+/** @throws ENVIRONMENT when the library's compiled part is missing: it is looked for at the first use. */
+function openDatabase(file: string): Database.Database {
+  try {
+    return new Database(file);
+  } catch (error) {
+    throw error instanceof Database.SqliteError ? error : missingLibrary(error);
+  }
 }
 
 function migrate(database: Database.Database, file: string): void {

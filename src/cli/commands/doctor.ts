@@ -1,3 +1,4 @@
+import { examine } from '../../daemon/doctor.ts';
 import { EXIT } from '../../errors.ts';
 import { command } from '../command.ts';
 
@@ -8,8 +9,6 @@ export default command({
   description: 'Ends with exit code 9 when something is wrong that peerfs cannot do without.',
   examples: ['doctor', 'doctor --json'],
   async run({ home, print }) {
-    // Loaded only here: it needs the foreign-function library.
-    const { examine } = await import('../../daemon/doctor.ts');
     const findings = await examine(home);
     const text = findings.map(
       ({ check, result, detail, mend }) =>
