@@ -8,20 +8,22 @@
  *       +----- a path -------+------ a path came in -----+
  */
 import type { Clock, Timer } from '../clock.ts';
-import { codeOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Path, PathKind } from './path.ts';
 import type { KnownPeer, PeerBook } from './peer-book.ts';
 import type { PeerChannel } from './peer-channel.ts';
+import { candidateKey, startRace, type Candidate } from './race.ts';
 
 /** Tuning. Milliseconds. */
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MOST_MS = 60_000;
 /** A better kind of path than the one in use is tried again this often. */
 const IMPROVE_MS = 60_000;
-/** Two paths of a kind: time for both sides to see both. */
+/** Two paths of a kind: time for both sides to see both, and for both paths to give a sign of life. */
 const SETTLE_MS = 3000;
+/** One that gave none for so long while another did is closed by whichever side sees that. */
+const STALE_MS = 5000;
 /** Addresses from signs of life that are kept beside those of the book. */
 const MAX_HINTS = 8;
 
@@ -49,20 +51,22 @@ export interface Link {
   close(): void;
 }
 
-interface Candidate {
-  readonly kind: PathKind;
-  readonly host: string;
-  readonly port: number;
+interface LivePath {
+  /** We began it. */
+  readonly own: boolean;
+  /** When it was asked for a sign of life because there is another of its kind; Clock.now(). */
+  askedAt: number;
 }
 
 export function createLink(options: LinkOptions): Link {
   const { peer, endpoint, channel, book, ownId, clock, log, random = Math.random } = options;
   const hints = new Map<string, Candidate>();
-  /** Paths of the channel that are alive, with who began them. */
-  const paths = new Map<Path, { readonly own: boolean }>();
+  /** Paths of the channel that are alive, the newest last. */
+  const paths = new Map<Path, LivePath>();
   let dialling: AbortController | undefined;
   let backoffMs = BACKOFF_FIRST_MS;
   let timer: Timer | undefined;
+  let settling: Timer | undefined;
   let closed = false;
 
   const preference = (kind: PathKind): number => {
@@ -81,7 +85,7 @@ export function createLink(options: LinkOptions): Link {
         // An address is good for every kind: a node listens on one port for all.
         [...known.filter((address) => address.kind === kind), ...known.filter((address) => address.kind !== kind)]
           .map(({ host, port }) => ({ kind, host, port }))
-          .filter((candidate) => seen.size < seen.add(keyOf(candidate)).size),
+          .filter((candidate) => seen.size < seen.add(candidateKey(candidate)).size),
       );
   };
 
@@ -104,15 +108,21 @@ export function createLink(options: LinkOptions): Link {
   }
 
   async function dial(targets: readonly Candidate[]): Promise<void> {
-    const attempt = new AbortController();
-    dialling = attempt;
     const current = book.peer(peer.peerId);
     if (current === undefined) return;
+    const attempt = new AbortController();
+    dialling = attempt;
     const { publicKey, pairSecret: psk } = current;
-    const reached = await race(targets, clock, attempt.signal, async (target, signal) => {
-      const { path } = await endpoint.connect({ ...target, publicKey, psk, purpose: 'known' }, signal);
-      return { path, target };
+    const { winner } = startRace({
+      candidates: targets,
+      clock,
+      signal: attempt.signal,
+      async attempt(target, signal) {
+        const { path } = await endpoint.connect({ ...target, publicKey, psk, purpose: 'known' }, signal);
+        return { path, target };
+      },
     });
+    const reached = await winner;
     if (dialling === attempt) dialling = undefined;
     if (reached === undefined) {
       if (!closed) schedule(paths.size > 0 ? IMPROVE_MS : nextBackoff());
@@ -127,22 +137,56 @@ export function createLink(options: LinkOptions): Link {
 
   function adopt(path: Path, own: boolean): void {
     backoffMs = BACKOFF_FIRST_MS;
-    paths.set(path, { own });
+    paths.set(path, { own, askedAt: -Infinity });
     channel.attach(path, preference(path.kind));
-    clock.after(SETTLE_MS, expiredSettle);
+    expectSettling();
     schedule(IMPROVE_MS);
   }
 
-  /** One path of a kind is enough: the one that the node with the lower id began stays, else the newest. */
-  function expiredSettle(): void {
+  /** Where there are two of a kind, which of them live must be known when the time comes to choose. */
+  function expectSettling(): void {
     forgetEnded();
-    if (closed || ownId > peer.peerId) return;
-    for (const kind of endpoint.paths) {
-      const same = [...paths].filter(([path]) => path.kind === kind);
-      const keep = same.findLast(([, { own }]) => own) ?? same.at(-1);
-      for (const [path] of same) if (path !== keep?.[0]) path.close();
+    const now = clock.now();
+    const rivals = [...paths].filter(([path]) => ofKind(path.kind).length > 1);
+    if (rivals.length === 0) return;
+    for (const [path, state] of rivals) {
+      if (isHeard(path, state)) state.askedAt = now;
+      path.probe();
     }
+    settling?.cancel();
+    settling = clock.after(SETTLE_MS, expiredSettle);
+  }
+
+  /**
+   * One path of a kind is enough. What is silent while another is not is of no use: the peer restarted, or moved, and
+   * either side ends it. Of those that live, the node with the lower id alone chooses, so that the two do not choose
+   * differently: the newest that it began itself, else the newest.
+   */
+  function expiredSettle(): void {
+    if (closed) return;
     forgetEnded();
+    const now = clock.now();
+    for (const kind of endpoint.paths) {
+      const rivals = ofKind(kind);
+      const living = rivals.filter(([path, state]) => isHeard(path, state));
+      if (rivals.length < 2 || living.length === 0) continue;
+      for (const [path, state] of rivals) {
+        if (!isHeard(path, state) && now - state.askedAt >= STALE_MS) channel.detach(path);
+      }
+      if (ownId > peer.peerId) continue;
+      const keep = living.findLast(([, { own }]) => own) ?? living.at(-1);
+      for (const [path] of living) if (path !== keep?.[0]) channel.detach(path);
+    }
+    expectSettling();
+  }
+
+  /** Since it was asked for a sign of life. */
+  function isHeard(path: Path, { askedAt }: LivePath): boolean {
+    return path.statistics.lastHeardAt > askedAt;
+  }
+
+  function ofKind(kind: PathKind): [Path, LivePath][] {
+    return [...paths].filter(([path]) => path.kind === kind);
   }
 
   function forgetEnded(): void {
@@ -168,8 +212,8 @@ export function createLink(options: LinkOptions): Link {
   return {
     hint(kind, host, port) {
       const candidate = { kind, host, port };
-      hints.delete(keyOf(candidate));
-      hints.set(keyOf(candidate), candidate);
+      hints.delete(candidateKey(candidate));
+      hints.set(candidateKey(candidate), candidate);
       for (const oldest of hints.keys()) {
         if (hints.size <= MAX_HINTS) break;
         hints.delete(oldest);
@@ -190,69 +234,9 @@ export function createLink(options: LinkOptions): Link {
       if (closed) return;
       closed = true;
       timer?.cancel();
+      settling?.cancel();
       dialling?.abort();
       for (const stop of stops) stop();
     },
   };
-}
-
-const keyOf = ({ kind, host, port }: Candidate): string => `${kind} ${host} ${port}`;
-
-/** A candidate is tried this long after the one before it, or when that one failed. Milliseconds. */
-const STAGGER_MS = 250;
-
-/**
- * Tries targets one after the other, each a little after the one before, all at once in the end.
- * @returns the first that succeeds (others that succeed later are closed), or undefined when all failed or aborted.
- */
-export async function race<T extends { readonly path: Path }>(
-  targets: readonly Candidate[],
-  clock: Clock,
-  signal: AbortSignal,
-  attempt: (target: Candidate, signal: AbortSignal) => Promise<T>,
-  onFailure: (code: ReturnType<typeof codeOf>, error: unknown) => void = () => undefined,
-): Promise<T | undefined> {
-  const inner = new AbortController();
-  const outer = () => inner.abort();
-  signal.addEventListener('abort', outer);
-  if (signal.aborted) inner.abort();
-  let winner: T | undefined;
-  try {
-    await new Promise<void>((resolve) => {
-      let next = 0;
-      let running = 0;
-      let timer: Timer | undefined;
-      const advance = (): void => {
-        timer?.cancel();
-        if (inner.signal.aborted || winner !== undefined) return resolve();
-        const target = targets[next];
-        if (target === undefined) {
-          if (running === 0) resolve();
-          return;
-        }
-        next += 1;
-        running += 1;
-        attempt(target, inner.signal).then(
-          (made) => {
-            running -= 1;
-            if (winner === undefined && !inner.signal.aborted) winner = made;
-            else made.path.close();
-            resolve();
-          },
-          (error: unknown) => {
-            running -= 1;
-            onFailure(codeOf(error), error);
-            advance();
-          },
-        );
-        timer = clock.after(STAGGER_MS, advance);
-      };
-      inner.signal.addEventListener('abort', () => resolve());
-      advance();
-    });
-  } finally {
-    signal.removeEventListener('abort', outer);
-    inner.abort();
-  }
-  return winner;
 }

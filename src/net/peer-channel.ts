@@ -91,6 +91,8 @@ export interface PeerChannel extends Channel {
   serve(handlers: Handlers, pushHandlers: PushHandlers): void;
   /** Takes over the path (not yet started). A lower preference is used first. */
   attach(path: Path, preference: number): void;
+  /** Closes one path: what is under way on it goes on another. */
+  detach(path: Path): void;
   /** A path would be useful now: dial without waiting for the back-off. @returns a function that stops it. */
   onPathNeeded(listener: () => void): () => void;
   /** Someone is about to use the peer: asks for a path when there is none. */
@@ -256,6 +258,10 @@ class ChannelToPeer implements PeerChannel {
     this.#paths.add(one);
     this.#wake();
     one.start(hello);
+  }
+
+  detach(path: Path): void {
+    this.#paths.all.find((one) => one.path === path)?.close();
   }
 
   #hello(path: ChannelPath, frame: Frame): boolean {

@@ -1,7 +1,13 @@
 /**
  * TCP connections until their handshake is done: the listener that takes message 1 from strangers and stays silent
  * unless it proves something, and dialling. Owns half-open connections and their bounds; paths take over from there.
+ *
+ * A stranger sees one thing whatever it does: its bytes are taken, nothing comes back, and after a random time the
+ * connection is closed. So it is for noise, for a handshake that proves nothing, for one cut short, and for the
+ * connection over the limit of its source, whose bytes are thrown away unread. Only when those too are many are
+ * connections closed at once.
  */
+import { randomInt } from 'node:crypto';
 import { createServer, connect, type Server, type Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
 import { HANDSHAKE_LIMITS, messageLength, type Initiation } from '../crypto/handshake.ts';
@@ -12,9 +18,12 @@ import type { ResponderAnswer, Welcome } from './responder.ts';
 
 /** Tuning. */
 const MAX_HALF_OPEN = 256;
-const MAX_HALF_OPEN_PER_SOURCE = 32;
-/** Message 1 must be there within this. Milliseconds. */
-const MESSAGE_MS = 10_000;
+const MAX_HALF_OPEN_PER_SOURCE = 16;
+/** Connections over those limits that are held open for show. */
+const MAX_DECOYS = 256;
+/** Who has proven nothing is closed after a random time between these. Milliseconds. */
+const UNPROVEN_LEAST_MS = 5_000;
+const UNPROVEN_MOST_MS = 30_000;
 /** What a connection may send before its handshake proves itself; a peer's first frames may follow at once. Bytes. */
 const MAX_EARLY_BYTES = 64 * 1024;
 
@@ -27,6 +36,7 @@ export interface TcpListenerOptions {
   readonly onMessage: (message1: Uint8Array, host: string) => ResponderAnswer;
   /** Message 2 is on its way; `head` came behind message 1. */
   readonly onWelcome: (socket: Socket, head: Uint8Array, welcome: Welcome) => void;
+  /** A connection ended, or was never listened to, and had proven nothing. */
   readonly onDropped: () => void;
 }
 
@@ -39,16 +49,36 @@ export interface TcpListener {
 export async function listenTcp(options: TcpListenerOptions): Promise<TcpListener> {
   const { host, port, identity, clock } = options;
   const halfOpen = new Map<Socket, string>();
+  const decoys = new Set<Socket>();
+
+  /** Ends the connection some time from now, as if nobody were there. */
+  const expire = (socket: Socket): Timer =>
+    clock.after(randomInt(UNPROVEN_LEAST_MS, UNPROVEN_MOST_MS), () => {
+      options.onDropped();
+      socket.destroy();
+    });
+
+  const hold = (socket: Socket): void => {
+    if (decoys.size >= MAX_DECOYS) {
+      options.onDropped();
+      socket.destroy();
+      return;
+    }
+    decoys.add(socket);
+    const timer = expire(socket);
+    socket.on('close', () => {
+      timer.cancel();
+      decoys.delete(socket);
+    });
+    // Without a listener for it, what comes is thrown away; closing with bytes unread would show as a reset.
+    socket.resume();
+  };
 
   const accept = (socket: Socket): void => {
     const source = sourceOf(plainHost(socket.remoteAddress ?? ''));
     socket.on('error', () => socket.destroy());
     const ofSource = [...halfOpen.values()].filter((other) => other === source).length;
-    if (halfOpen.size >= MAX_HALF_OPEN || ofSource >= MAX_HALF_OPEN_PER_SOURCE) {
-      options.onDropped();
-      socket.destroy();
-      return;
-    }
+    if (halfOpen.size >= MAX_HALF_OPEN || ofSource >= MAX_HALF_OPEN_PER_SOURCE) return hold(socket);
     halfOpen.set(socket, source);
     let gathered = Buffer.alloc(0);
     let expected: number | undefined;
@@ -57,10 +87,7 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
       timer.cancel();
       halfOpen.delete(socket);
     };
-    const timer: Timer = clock.after(MESSAGE_MS, () => {
-      options.onDropped();
-      socket.destroy();
-    });
+    const timer = expire(socket);
     const take = (chunk: Buffer): void => {
       // A stranger is read to the deadline and never answered: when we gave up is not to be seen.
       if (silent) return;
@@ -93,7 +120,7 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        for (const socket of halfOpen.keys()) socket.destroy();
+        for (const socket of [...halfOpen.keys(), ...decoys]) socket.destroy();
       }),
   };
 }
@@ -113,7 +140,7 @@ function bind(server: Server, host: string, port: number): Promise<void> {
 }
 
 /** IPv4 as such, also where it comes through a dual-stack socket. */
-function plainHost(host: string): string {
+export function plainHost(host: string): string {
   return host.startsWith('::ffff:') ? host.slice(7) : host;
 }
 

@@ -34,6 +34,8 @@ export interface UdpPort {
   /** Where it listens; the port is the real one when 0 was asked for. */
   readonly address: UdpAddress;
   readonly statistics: Readonly<UdpPortStatistics>;
+  /** Whether datagrams go and come many at a time. */
+  readonly batched: boolean;
   /** Sends one datagram, which is copied or gone when this returns. Never throws for the network's sake. */
   send(datagram: Uint8Array, to: UdpAddress): void;
   /**
@@ -116,6 +118,10 @@ class BatchedPort implements UdpPort {
 
   get address(): UdpAddress {
     return this.#socket.address;
+  }
+
+  get batched(): boolean {
+    return this.#batches;
   }
 
   send(datagram: Uint8Array, to: UdpAddress): void {
@@ -222,6 +228,7 @@ function bindDgram(options: UdpPortOptions, host: string): Promise<UdpPort> {
 }
 
 class DgramPort implements UdpPort {
+  readonly batched = false;
   readonly statistics = createStatistics();
   readonly address: UdpAddress;
   readonly #socket: Socket;

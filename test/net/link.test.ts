@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PeerfsError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
-import type { DialTarget, Endpoint } from '../../src/net/endpoint.ts';
+import type { Endpoint } from '../../src/net/endpoint.ts';
+import type { DialTarget } from '../../src/net/handshaker.ts';
 import { createLink, type Link } from '../../src/net/link.ts';
 import { createPeerChannel, type PeerChannel } from '../../src/net/peer-channel.ts';
 import type { PathKind } from '../../src/net/path.ts';
@@ -155,6 +156,87 @@ test('when both sides dial at once, one path stays, and stays the same', async (
   assert.deepEqual(world.sides[0].channel.paths, kept);
   assert.equal(world.pairs.length, dialled);
   assert.deepEqual([world.sides[0].channel.state, world.sides[1].channel.state], ['live', 'live']);
+  world.close();
+});
+
+/** Both sides have a path that a, who chooses, began; then b comes by another one. */
+async function createRivals(): Promise<{ world: World; rival: MemoryPathPair; settled: () => boolean }> {
+  const world = createWorld();
+  world.link(1, []);
+  world.link(0);
+  await world.clock.run(10_000);
+  world.reachable = () => false;
+  const rival = createMemoryPathPair({ clock: world.clock, kind: 'tcp' });
+  const settled = () =>
+    world.sides.every(({ channel }, at) => channel.paths.length === 1 && channel.paths[0] === rival.ends[at]);
+  return { world, rival, settled };
+}
+
+test('a peer that moved is kept by its new path, whoever began the old one', async () => {
+  const { world, rival, settled } = await createRivals();
+  // What b had is dead, and nobody has noticed.
+  for (const pair of world.pairs) pair.silent = true;
+  world.sides[0].link?.attach(rival.ends[0]);
+  world.sides[1].link?.attach(rival.ends[1]);
+  await world.clock.run(10_000);
+  assert.ok(settled());
+  assert.deepEqual([world.sides[0].channel.state, world.sides[1].channel.state], ['live', 'live']);
+  world.close();
+});
+
+test('a peer that restarted is kept by its new path', async () => {
+  const { world, rival } = await createRivals();
+  for (const pair of world.pairs) pair.silent = true;
+  const [a] = world.sides;
+  const { clock } = world;
+  const bootId = new Uint8Array(16).fill(9);
+  const reborn = createPeerChannel({ peerId: 'a', bootId, name: 'b', clock, log: silentLogger });
+  let restarts = 0;
+  a.channel.onRestart(() => (restarts += 1));
+  a.link?.attach(rival.ends[0]);
+  reborn.attach(rival.ends[1], 0);
+  await clock.run(10_000);
+  assert.deepEqual([a.channel.paths, reborn.paths, restarts], [[rival.ends[0]], [rival.ends[1]], 1]);
+  assert.deepEqual([a.channel.state, reborn.state], ['live', 'live']);
+  await clock.run(60_000);
+  assert.deepEqual(a.channel.paths, [rival.ends[0]]);
+  reborn.close('shutting-down');
+  world.close();
+});
+
+test('of two paths that live both sides keep the same, the one that the lower id began', async () => {
+  const { world, rival } = await createRivals();
+  world.sides[0].link?.attach(rival.ends[0]);
+  world.sides[1].link?.attach(rival.ends[1]);
+  await world.clock.run(10_000);
+  const [first] = world.pairs;
+  assert.deepEqual(world.sides[0].channel.paths, [first?.ends[0]]);
+  assert.deepEqual(world.sides[1].channel.paths, [first?.ends[1]]);
+  world.close();
+});
+
+test('of two that the other side began both sides keep the newest', async () => {
+  const { world, rival } = await createRivals();
+  for (const pair of world.pairs) pair.cut();
+  const newer = createMemoryPathPair({ clock: world.clock, kind: 'tcp' });
+  for (const pair of [rival, newer]) {
+    world.sides[0].link?.attach(pair.ends[0]);
+    world.sides[1].link?.attach(pair.ends[1]);
+  }
+  await world.clock.run(10_000);
+  assert.deepEqual(world.sides[0].channel.paths, [newer.ends[0]]);
+  assert.deepEqual(world.sides[1].channel.paths, [newer.ends[1]]);
+  world.close();
+});
+
+test('where none of two paths answers, neither is closed for the other', async () => {
+  const { world, rival } = await createRivals();
+  world.sides[0].link?.attach(rival.ends[0]);
+  world.sides[1].link?.attach(rival.ends[1]);
+  rival.silent = true;
+  for (const pair of world.pairs) pair.silent = true;
+  await world.clock.run(9_000);
+  assert.equal(world.sides[0].channel.paths.length, 2);
   world.close();
 });
 

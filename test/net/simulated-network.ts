@@ -147,6 +147,7 @@ export function createSimulatedNetwork(options: {
       return {
         address,
         statistics,
+        batched: false,
         send,
         sendBatch(datagrams, segmentBytes, to) {
           for (let at = 0; at < datagrams.length; at += segmentBytes) {
