@@ -18,9 +18,15 @@ export interface Logger {
 
 const ORDER: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
-/** Replaces control characters (C0, DEL, C1) by \xNN so that text can be shown on a terminal. */
+/**
+ * Replaces control characters (C0, DEL, C1) by \xNN, and those that turn the direction of writing or break lines by
+ * \uNNNN, so that text can be shown on a terminal.
+ */
 export function escapeControls(text: string): string {
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => {
+    const code = c.charCodeAt(0).toString(16);
+    return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
+  });
 }
 
 /** @param write receives whole lines without the newline. */

@@ -47,6 +47,8 @@ export interface CommandDefinition<A extends Interfaces.ArgInput, F extends Inte
   readonly examples: readonly string[];
   readonly args?: A;
   readonly flags?: F;
+  /** Not shown in help. */
+  readonly hidden?: boolean;
   /** Any number of further arguments. */
   readonly variadic?: boolean;
   readonly run: (context: CommandContext<A, F>) => Promise<void>;
@@ -59,6 +61,7 @@ export function command<const A extends Interfaces.ArgInput, const F extends Int
     static override summary = definition.summary;
     static override description = definition.description ?? '';
     static override examples = definition.examples.map((example) => `<%= config.bin %> ${example}`);
+    static override hidden = definition.hidden === true;
     static override args = definition.args ?? {};
     static override flags = definition.flags ?? {};
     static override baseFlags = commonFlags;

@@ -1,6 +1,7 @@
 /** All commands, by the id that oclif gives them (`:` where the user writes a space). */
 import accept from './commands/accept.ts';
 import completion from './commands/completion.ts';
+import completionNames from './commands/completion-names.ts';
 import configGet from './commands/config-get.ts';
 import configList from './commands/config-list.ts';
 import configSet from './commands/config-set.ts';
@@ -48,5 +49,6 @@ export const COMMANDS = {
   'service:install': serviceInstall,
   'service:remove': serviceRemove,
   completion,
+  'completion-names': completionNames,
   help,
 };

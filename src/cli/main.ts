@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { Config, run, type Interfaces } from '@oclif/core';
 import { packageRoot, packageVersion } from '../daemon/version.ts';
 import { EXIT } from '../errors.ts';
+import { chosenCommand, globalFlagsLast } from './command-line.ts';
 import { report } from './report.ts';
 
 async function loadCommands(): Promise<Config> {
@@ -19,6 +20,7 @@ async function loadCommands(): Promise<Config> {
       oclif: {
         bin: 'peerfs',
         topicSeparator: ' ',
+        additionalHelpFlags: ['-h'],
         commands: {
           strategy: 'explicit',
           target: `./${relative(root, join(import.meta.dirname, 'commands.js'))}`,
@@ -38,14 +40,21 @@ async function loadCommands(): Promise<Config> {
   return config;
 }
 
-const argv = process.argv.slice(2);
+const argv = globalFlagsLast(process.argv.slice(2));
+const asksForHelp = argv.some((word) => word === '--help' || word === '-h' || word === '--version');
+let command: string | undefined;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // The reader went away (`peerfs peers | head -1`).
   process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
 });
 try {
-  await run(argv, await loadCommands());
+  const config = await loadCommands();
+  const chosen = chosenCommand(argv, config.commandIDs);
+  command = chosen?.id;
+  // oclif's own way would take a first argument for a part of the command's name.
+  if (chosen === undefined || asksForHelp) await run(argv, config);
+  else await config.runCommand(chosen.id, [...chosen.argv]);
 } catch (error) {
   if (process.env['PEERFS_DEBUG'] === '1') console.error(error);
-  process.exitCode = report(error, argv);
+  process.exitCode = report(error, argv, command);
 }

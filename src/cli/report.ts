@@ -1,5 +1,6 @@
 /** What a failed command says and ends with: one line what and why, one line what to do; JSON with --json. */
-import { ERROR_CODES, EXIT, PeerfsError, type ErrorCode } from '../errors.ts';
+import { understand } from '../daemon/failure.ts';
+import { ERROR_CODES, EXIT, type ErrorCode } from '../errors.ts';
 import { escapeControls } from '../log.ts';
 
 interface Failure {
@@ -9,12 +10,15 @@ interface Failure {
   readonly exit: number;
 }
 
-/** @returns the exit code. */
-export function report(error: unknown, argv: readonly string[]): number {
+/**
+ * @param command the id of the command that failed, if it came so far.
+ * @returns the exit code.
+ */
+export function report(error: unknown, argv: readonly string[], command: string | undefined): number {
   // oclif ends help and version so.
   const exit = oclifExit(error);
   if (exit !== undefined && error instanceof Error && 'code' in error && error.code === 'EEXIT') return exit;
-  const failure = understand(error, argv);
+  const failure = failureOf(error, command);
   if (argv.includes('--json')) {
     const { code, message, hint } = failure;
     process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`);
@@ -24,18 +28,16 @@ export function report(error: unknown, argv: readonly string[]): number {
   return failure.exit;
 }
 
-function understand(error: unknown, argv: readonly string[]): Failure {
-  if (error instanceof PeerfsError) {
-    return { code: error.code, message: error.message, hint: error.hint, exit: ERROR_CODES[error.code].exit };
+function failureOf(error: unknown, command: string | undefined): Failure {
+  const known = understand(error);
+  if (known !== undefined) {
+    return { code: known.code, message: known.message, hint: known.hint, exit: ERROR_CODES[known.code].exit };
   }
   if (oclifExit(error) !== undefined && error instanceof Error) {
-    const words = argv.filter((word) => !word.startsWith('-')).slice(0, 1);
-    const known = error.message.startsWith('command ') ? [] : words;
     return {
       code: 'USAGE',
-      // oclif appends its own advice after the first lines.
-      message: error.message.split('\nSee more help')[0]?.trim().replaceAll('\n', ' ') ?? error.message,
-      hint: `See: peerfs help${known.length > 0 ? ` ${known.join(' ')}` : ''}`,
+      message: missingArguments(error) ?? plainMessage(error),
+      hint: `See: peerfs help${command === undefined || command === 'help' ? '' : ` ${command.replaceAll(':', ' ')}`}`,
       exit: EXIT.usage,
     };
   }
@@ -46,6 +48,21 @@ function understand(error: unknown, argv: readonly string[]): Failure {
     hint: 'This is a fault of peerfs; please report it. PEERFS_DEBUG=1 shows where it happened.',
     exit: EXIT.failed,
   };
+}
+
+/** oclif's RequiredArgsError lists the arguments in a table; here they stand in a line. */
+function missingArguments(error: Error): string | undefined {
+  if (!('args' in error) || !Array.isArray(error.args)) return undefined;
+  const missing = error.args.filter(
+    (one): one is { name: string; description?: string } => typeof one === 'object' && one !== null && 'name' in one,
+  );
+  if (missing.length === 0) return undefined;
+  return `missing: ${missing.map((one) => `${one.name} (${one.description ?? ''})`).join(', ')}`;
+}
+
+/** oclif appends its own advice after the first lines. */
+function plainMessage(error: Error): string {
+  return (error.message.split('\nSee more help')[0] ?? '').trim().replaceAll('\n', ' ');
 }
 
 /** Errors of oclif carry an exit code in `oclif.exit`. */

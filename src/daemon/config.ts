@@ -265,11 +265,14 @@ function directory(value: unknown): string | undefined {
   return isAbsolute(value) ? resolve(value) : undefined;
 }
 
+/** The slash, control characters, and what turns the direction of writing: one name must not look like another. */
+const ILLEGAL_IN_NAMES = /[/\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+
 /** Why the text cannot be a petname or a share's name; undefined if it can. */
 export function petnameFault(text: string): string | undefined {
   if (text === '') return 'it is empty';
   if (text.startsWith('.')) return 'it begins with "."';
-  if (/[/\x00-\x1f\x7f-\x9f]/.test(text)) return 'it holds "/" or a control character';
+  if (ILLEGAL_IN_NAMES.test(text)) return 'it holds "/" or a control character';
   const bytes = fromText(text);
   if (bytes.length > PETNAME_BYTES) return `it is longer than ${PETNAME_BYTES} bytes`;
   return isName(bytes) ? undefined : 'it is no legal file name';
@@ -279,7 +282,8 @@ export function petnameFault(text: string): string | undefined {
 export function toPetname(text: string, otherwise: string): string {
   let name = text
     .normalize('NFC')
-    .replace(/[/\x00-\x1f\x7f-\x9f\ufffd]/g, '-')
+    .replace(new RegExp(ILLEGAL_IN_NAMES, 'g'), '-')
+    .replaceAll('\ufffd', '-')
     .trim()
     .replace(/^\.+/, '');
   while (Buffer.byteLength(name) > PETNAME_BYTES) name = Array.from(name).slice(0, -1).join('');

@@ -4,11 +4,15 @@
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createSocket } from 'node:dgram';
+import { createServer, isIPv6 } from 'node:net';
+import { createRequire } from 'node:module';
 import { release } from 'node:os';
+import { codeOf, PeerfsError } from '../errors.ts';
 import { loadConfig, parseListen } from './config.ts';
 import { askNode } from './control-client.ts';
-import { homeFault, reasonOf, type Home } from './home.ts';
+import { missingLibrary } from './failure.ts';
+import { homeFault, quoted, reasonOf, type Home } from './home.ts';
 
 export interface Finding {
   readonly check: string;
@@ -33,9 +37,11 @@ const EARLIEST_MS = Date.UTC(2025, 0, 1);
 const LATEST_MS = Date.UTC(2100, 0, 1);
 
 export async function examine(home: Home): Promise<Finding[]> {
-  const running = await isNodeThere(home);
+  const node = await askWhetherRunning(home);
+  const running = node === 'running';
   return [
     checkRuntime(),
+    checkLibraries(),
     checkKernel(),
     checkFuseDevice(),
     checkFusermount(),
@@ -43,19 +49,35 @@ export async function examine(home: Home): Promise<Finding[]> {
     checkWatches(),
     checkHome(home),
     checkSettings(home),
-    running ? ok('node', `running for ${home.directory}`) : ok('node', 'not running (peerfs start)'),
+    ok('node', node === 'running' ? `running for ${home.directory}` : node),
     await checkPort(home, running),
     checkClock(),
     checkDisk(home),
   ];
 }
 
-async function isNodeThere(home: Home): Promise<boolean> {
+async function askWhetherRunning(home: Home): Promise<string> {
   try {
     await askNode(home, 'id', {});
-    return true;
-  } catch {
-    return false;
+    return 'running';
+  } catch (error) {
+    return codeOf(error) === 'NODE_NOT_RUNNING' ? 'not running (peerfs start)' : `not to be asked: ${reasonOf(error)}`;
+  }
+}
+
+/** The packages with a compiled part, which is missing after an installation without scripts or for another Node.js. */
+function checkLibraries(): Finding {
+  const load = createRequire(import.meta.url);
+  const check = 'libraries';
+  try {
+    load('koffi');
+    // Its compiled part is loaded at the first use.
+    const Database = load('better-sqlite3') as new (file: string) => { close(): void };
+    new Database(':memory:').close();
+    return ok(check, 'better-sqlite3 and koffi can be loaded');
+  } catch (error) {
+    const { message, hint } = missingLibrary(error);
+    return fault(check, message, hint ?? '');
   }
 }
 
@@ -88,9 +110,13 @@ function checkFuseDevice(): Finding {
     accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
     return ok(check, 'there, and may be opened');
   } catch (error) {
-    // fusermount3 is set-user-id and opens it for us.
+    // fusermount3 opens it with the rights of the user who calls it.
     const mode = (statSync('/dev/fuse').mode & 0o777).toString(8);
-    return warning(check, `${reasonOf(error)} (mode ${mode})`, 'Usual is 666: sudo chmod 666 /dev/fuse');
+    return fault(
+      check,
+      `${reasonOf(error)} (mode ${mode}): you cannot mount`,
+      'Run: sudo chmod 666 /dev/fuse (the usual mode; a udev rule for KERNEL=="fuse" keeps it).',
+    );
   }
 }
 
@@ -151,11 +177,8 @@ function checkHome(home: Home): Finding {
     .filter((entry) => entry.isFile() && (statSync(`${home.directory}/${entry.name}`).mode & 0o077) !== 0)
     .map((entry) => entry.name);
   if (open.length > 0) {
-    return warning(
-      'home',
-      `others may read ${open.join(', ')}`,
-      `Run: chmod 600 ${home.directory}/{${open.join(',')}}`,
-    );
+    const files = open.map((name) => quoted(`${home.directory}/${name}`)).join(' ');
+    return warning('home', `others may read ${open.join(', ')}`, `Run: chmod 600 ${files}`);
   }
   return ok('home', `${home.directory}, for you alone`);
 }
@@ -165,7 +188,8 @@ function checkSettings(home: Home): Finding {
     loadConfig(home.configFile);
     return ok('settings', existsSync(home.configFile) ? home.configFile : 'all as they come');
   } catch (error) {
-    return fault('settings', reasonOf(error), `Mend ${home.configFile} (peerfs config list).`);
+    const hint = error instanceof PeerfsError ? error.hint : undefined;
+    return fault('settings', reasonOf(error), hint ?? `Make ${home.configFile} readable for you.`);
   }
 }
 
@@ -180,13 +204,31 @@ async function checkPort(home: Home, running: boolean): Promise<Finding> {
   if (running) return ok(check, 'the node holds it');
   const address = parseListen(listen);
   if (address === undefined) return fault(check, `"${listen}" is not host:port`, 'peerfs config set listen [::]:0');
-  const failure = await new Promise<unknown>((resolve) => {
-    const server = createServer();
-    server.once('error', resolve);
-    server.listen(address.port, address.host, () => server.close(() => resolve(undefined)));
-  });
+  const failure = (await tcpFailure(address)) ?? (await udpFailure(address));
   if (failure === undefined) return ok(check, `${listen} can be listened on`);
   return fault(check, `${listen}: ${reasonOf(failure)}`, 'Choose another: peerfs config set listen [::]:0');
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** @returns what kept the port from being listened on. */
+function tcpFailure({ host, port }: Address): Promise<unknown> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', resolve);
+    server.listen(port, host, () => server.close(() => resolve(undefined)));
+  });
+}
+
+function udpFailure({ host, port }: Address): Promise<unknown> {
+  return new Promise((resolve) => {
+    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    socket.once('error', (error) => socket.close(() => resolve(error)));
+    socket.bind(port, host, () => socket.close(() => resolve(undefined)));
+  });
 }
 
 function checkClock(): Finding {

@@ -86,7 +86,7 @@ export function homeFault(directory: string): { readonly fault: string; readonly
   if (open === 0) return undefined;
   return {
     fault: `${directory} can be entered by others (mode ${(stats.mode & 0o7777).toString(8)})`,
-    hint: `Run: chmod 700 '${directory}' (and think about who may have read the keys in it).`,
+    hint: `Run: chmod 700 ${quoted(directory)} (and think about who may have read the keys in it).`,
   };
 }
 
@@ -125,6 +125,11 @@ function realOrGiven(directory: string): string {
   } catch {
     return resolve(directory);
   }
+}
+
+/** For a command that the user is to copy into a shell. */
+export function quoted(path: string): string {
+  return /^[\w./~+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 /** The reason in a thrown value, as short as a person wants it. */

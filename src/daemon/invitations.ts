@@ -89,7 +89,9 @@ export function createInvitations(options: InvitationsOptions): Invitations {
       onUnreached: (round) => {
         if (round < QUIET_ROUNDS) return;
         const until = new Date(invitation.expiresAtMs).toLocaleString();
-        for (const tell of listeners) tell(`Nobody answers yet; trying until ${until} (try ${round}).`);
+        for (const tell of listeners) {
+          tell(`Nobody answers yet (try ${round}). This node goes on until ${until}; you need not wait here.`);
+        }
       },
     });
     const stopLooking = options.discovery?.await({
@@ -208,6 +210,8 @@ export function createInvitations(options: InvitationsOptions): Invitations {
       if (before === undefined) store.putAcceptance(record);
       const entry = before ?? begin(record);
       entry.listeners.add(progress);
+      const nameOfMaker = invitation.name === '' ? 'its maker' : `"${invitation.name}"`;
+      progress(`The invitation is good. Calling ${nameOfMaker}...`);
       try {
         return await entry.result;
       } finally {

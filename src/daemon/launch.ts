@@ -84,7 +84,12 @@ export function runNode(options: LaunchOptions): ForegroundNode {
   }
   return {
     ready: readiness(child, options.onProgress, `Its home: ${home.directory}`),
-    ended: new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1))),
+    ended: new Promise((resolve, reject) => {
+      child.on('exit', (code, signal) => {
+        if (code !== null) resolve(code);
+        else reject(new PeerfsError('EIO', `the node was ended from outside (${signal ?? 'no reason given'})`));
+      });
+    }),
   };
 }
 
@@ -96,7 +101,8 @@ function spawnNode(node: NodeArguments, stdio: ('ignore' | 'pipe' | 'inherit' | 
     detached: true,
     cwd: '/',
     stdio,
-    env: { ...process.env, UV_THREADPOOL_SIZE: String(THREADS) },
+    // A code that an acceptance is to find there is no business of the node's.
+    env: { ...process.env, PEERFS_CODE: undefined, UV_THREADPOOL_SIZE: String(THREADS) },
   });
 }
 

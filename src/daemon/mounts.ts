@@ -14,7 +14,7 @@ import type { PeerDirectory } from '../fs/mount-peers.ts';
 import type { Logger } from '../log.ts';
 import type { Config } from './config.ts';
 import type { MountStatus } from './control-protocol.ts';
-import { reasonOf } from './home.ts';
+import { quoted, reasonOf } from './home.ts';
 import { makeFolders, realPlace } from './places.ts';
 
 export interface MountsOptions {
@@ -39,7 +39,7 @@ export interface NewMount {
 
 export interface Mounts {
   /** Mounting what is mounted already is no error. @throws SHARE_CONTAINS_MOUNT, MOUNT_FAILED, MOUNT_BUSY */
-  mount(mount: NewMount): Promise<MountStatus>;
+  mount(mount: NewMount, progress: (text: string) => void): Promise<MountStatus>;
   /** @param directory undefined: all. @throws NOT_MOUNTED */
   unmount(directory: string | undefined): Promise<string>;
   status(): MountStatus[];
@@ -58,14 +58,21 @@ export function createMounts(options: MountsOptions): Mounts {
   /** Being mounted now. */
   const pending = new Map<string, Promise<MountStatus>>();
 
-  const mountAt = async (directory: string, { readOnly, allowOther }: NewMount): Promise<MountStatus> => {
+  const mountAt = async (
+    directory: string,
+    { readOnly, allowOther }: NewMount,
+    progress: (text: string) => void,
+  ): Promise<MountStatus> => {
     options.check(directory);
     await clearDeadMount(directory);
     await makeFolder(directory);
     if (isMountpoint(directory)) {
       throw new PeerfsError('MOUNT_BUSY', `something is mounted at ${directory} already`, {
-        hint: `Mount somewhere else, or take it down: umount ${directory}`,
+        hint: `Mount somewhere else, or take it down: umount ${quoted(directory)}`,
       });
+    }
+    if ((await fs.readdir(directory)).length > 0) {
+      progress(`${directory} is not empty: what lies in it is hidden until you unmount.`);
     }
     const fileSystem = createMount({
       peers: options.peers,
@@ -119,17 +126,17 @@ export function createMounts(options: MountsOptions): Mounts {
   };
 
   return {
-    async mount(request) {
+    async mount(request, progress) {
       const directory = await mountPlace(resolve(request.directory ?? options.config.mountpoint));
       const before = mounted.get(directory);
       if (before !== undefined) {
         const { status } = before;
         if (status.readOnly === request.readOnly && status.allowOther === request.allowOther) return status;
         throw new PeerfsError('MOUNT_BUSY', `${directory} is mounted already, with other options`, {
-          hint: `Take it down first: peerfs unmount ${directory}`,
+          hint: `Take it down first: peerfs unmount ${quoted(directory)}`,
         });
       }
-      const job = pending.get(directory) ?? mountAt(directory, request);
+      const job = pending.get(directory) ?? mountAt(directory, request, progress);
       pending.set(directory, job);
       try {
         return await job;

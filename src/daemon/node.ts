@@ -4,7 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import { rmSync } from 'node:fs';
+import { constants, rmSync } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Clock } from '../clock.ts';
@@ -28,6 +29,7 @@ import type { MountRequest } from './launch.ts';
 import { createMounts } from './mounts.ts';
 import { checkPetname, directory, flag, optionalText, optionalTexts, positive, text } from './parameters.ts';
 import { createPeers } from './peers.ts';
+import { makeFolders } from './places.ts';
 import { createShares, knownPeer } from './shares.ts';
 import { openStore, type Store } from './store.ts';
 import { packageVersion } from './version.ts';
@@ -107,6 +109,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     toEnd.push(() => clearInterval(purge));
 
     const inbox = config.inbox === '' ? home.inbox : config.inbox;
+    await checkInbox(inbox);
     const shares = createShares({
       store,
       home,
@@ -292,12 +295,11 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         await shares.remove(name);
         return { name };
       },
-      mount: async (given) =>
-        mounts.mount({
-          directory: given['directory'] === undefined ? undefined : directory(given, 'directory'),
-          allowOther: flag(given, 'allowOther'),
-          readOnly: flag(given, 'readOnly'),
-        }),
+      mount: async (given, { progress }) => {
+        const place = given['directory'] === undefined ? undefined : directory(given, 'directory');
+        const request = { directory: place, allowOther: flag(given, 'allowOther'), readOnly: flag(given, 'readOnly') };
+        return mounts.mount(request, progress);
+      },
       unmount: async (given) => ({
         directory: await mounts.unmount(given['directory'] === undefined ? undefined : directory(given, 'directory')),
       }),
@@ -310,7 +312,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     log.info('node.ready', { version });
     return {
       listening,
-      mount: ({ directory: place, allowOther, readOnly }) => mounts.mount({ directory: place, allowOther, readOnly }),
+      mount: ({ directory: place, allowOther, readOnly }) =>
+        mounts.mount({ directory: place, allowOther, readOnly }, options.onProgress),
       stop,
     };
   }
@@ -339,6 +342,20 @@ async function listen(
   } catch (error) {
     throw new PeerfsError('NODE_START_FAILED', `cannot listen on ${config.listen}: ${reasonOf(error)}`, {
       hint: 'Choose another address or port with --listen, or: peerfs config set listen.',
+      cause: error,
+    });
+  }
+}
+
+/** @throws ENVIRONMENT: peers would find no folder of theirs. */
+async function checkInbox(inbox: string): Promise<void> {
+  try {
+    await makeFolders(inbox, 0o700);
+    if (!(await stat(inbox)).isDirectory()) throw new PeerfsError('ENOTDIR', 'it is not a folder');
+    await access(inbox, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new PeerfsError('ENVIRONMENT', `the inbox ${inbox} cannot be used: ${reasonOf(error)}`, {
+      hint: 'Name another folder with --inbox, or: peerfs config set inbox.',
       cause: error,
     });
   }

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { PeerfsError } from '../errors.ts';
+import { EXIT, PeerfsError } from '../errors.ts';
 import { homeDirectory } from './home.ts';
 
 const UNIT = 'peerfs.service';
@@ -54,7 +54,7 @@ function systemctl(...args: string[]): string | undefined {
 
 /** systemd.syntax(7): in double quotes, with \\, " and % escaped; $ doubled where commands are expanded. */
 function quote(text: string): string {
-  return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%').replaceAll('$', '$$$$')}"`;
+  return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%').replaceAll('$', '$$$$').replaceAll('\n', '\\n')}"`;
 }
 
 function unitText(home: string): string {
@@ -62,11 +62,12 @@ function unitText(home: string): string {
   const isDefault = home === homeDirectory(undefined, {});
   return `[Unit]
 Description=peerfs: the peers as folders
-Documentation=man:mount.fuse3(8)
 
 [Service]
 ExecStart=${quote(process.execPath)} ${quote(cli)} mount --foreground
 ${isDefault ? '' : `Environment=${quote(`PEERFS_HOME=${home}`).replaceAll('$$', '$')}\n`}Restart=on-failure
+# A wrong setting, or a node that runs already, does not change by trying again.
+RestartPreventExitStatus=${EXIT.usage} ${EXIT.nodeAlreadyRunning}
 RestartSec=5
 TimeoutStopSec=40
 KillMode=mixed

@@ -258,7 +258,7 @@ export function knownPeer(store: Store, name: string): PeerRecord {
   });
 }
 
-function checkShare(directory: string, { mountpoints, home }: SharesOptions): void {
+function checkShare(directory: string, { mountpoints, home, inbox }: SharesOptions): void {
   const mountpoint = mountpoints().find((place) => overlap(place, directory));
   if (mountpoint !== undefined) {
     throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${directory} and the mount ${mountpoint} lie in each other`, {
@@ -269,6 +269,11 @@ function checkShare(directory: string, { mountpoints, home }: SharesOptions): vo
     const how = isWithin(directory, home.directory) ? 'lies in' : 'holds';
     throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${directory} ${how} the node's home with its keys`, {
       hint: 'Share another folder.',
+    });
+  }
+  if (overlap(inbox, directory)) {
+    throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${directory} and the peers' inboxes in ${inbox} lie in each other`, {
+      hint: 'Share another folder: an inbox is for one peer alone.',
     });
   }
 }

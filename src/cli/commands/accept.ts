@@ -37,6 +37,11 @@ export default command({
     'code-file': Flags.string({ summary: 'A file that holds the code.', helpValue: '<file>' }),
   },
   async run({ args, flags, ask, print, say }) {
+    if (args.INVITATION === '-' && flags['code-file'] === '-') {
+      throw new PeerfsError('USAGE', 'the invitation and the code cannot both come from standard input', {
+        hint: 'Name a file for one of them.',
+      });
+    }
     const invitation = readInvitation(args.INVITATION);
     const code = readCode(flags['code-file']);
     process.once('SIGINT', () => {

@@ -4,10 +4,11 @@ import { isRunning } from '../../daemon/control-client.ts';
 import type { MountStatus } from '../../daemon/control-protocol.ts';
 import { launchNode, runNode } from '../../daemon/launch.ts';
 import { PeerfsError } from '../../errors.ts';
+import { escapeControls } from '../../log.ts';
 import { overridesOf, startFlags } from '../arguments.ts';
 import { command } from '../command.ts';
 
-const mounted = (mount: MountStatus) => `Your peers are in ${mount.directory}`;
+const mounted = (mount: MountStatus) => `Your peers are in ${escapeControls(mount.directory)}`;
 
 export default command({
   summary: 'Mount the peers as folders; starts the node if none runs.',

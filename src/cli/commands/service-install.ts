@@ -1,4 +1,5 @@
 import { Flags } from '@oclif/core';
+import { isRunning } from '../../daemon/control-client.ts';
 import { installService } from '../../daemon/service.ts';
 import { command } from '../command.ts';
 
@@ -7,7 +8,9 @@ export default command({
   examples: ['service install', 'service install --no-enable'],
   flags: { enable: Flags.boolean({ summary: 'Also enable and start it.', allowNo: true, default: true }) },
   async run({ flags, home, print }) {
-    const done = installService(home.directory, flags.enable === true);
-    print(done, `Wrote ${done.unit}.\n${done.advice.join('\n')}`);
+    const running = await isRunning(home);
+    const { unit, advice } = installService(home.directory, flags.enable === true && !running);
+    const first = running ? ['A node is running already. Stop it, so that the service can start it: peerfs stop'] : [];
+    print({ unit, advice: [...first, ...advice] }, [`Wrote ${unit}.`, ...first, ...advice].join('\n'));
   },
 });

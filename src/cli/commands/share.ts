@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { resolve } from 'node:path';
+import { escapeControls } from '../../log.ts';
 import { command } from '../command.ts';
 
 export default command({
@@ -31,7 +32,7 @@ export default command({
     const to = share.to === null ? 'all peers' : share.to.join(', ');
     print(
       share,
-      `${share.directory} is shared as "${share.name}" with ${to}, ${share.writable ? 'to change' : 'to read'}.`,
+      `${escapeControls(share.directory)} is shared as "${share.name}" with ${to}, ${share.writable ? 'to change' : 'to read'}.`,
     );
   },
 });

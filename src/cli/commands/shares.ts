@@ -1,3 +1,4 @@
+import { escapeControls } from '../../log.ts';
 import { command, table } from '../command.ts';
 
 export default command({
@@ -9,7 +10,7 @@ export default command({
       row.name,
       row.writable ? 'write' : 'read',
       row.to === null ? 'all peers' : row.to.join(', '),
-      row.directory,
+      escapeControls(row.directory),
       row.fault ?? '',
     ]);
     print(

@@ -1,3 +1,4 @@
+import { escapeControls } from '../../log.ts';
 import { command } from '../command.ts';
 import { peerTable } from './peers.ts';
 
@@ -17,7 +18,9 @@ export default command({
         `listening on ${status.listening.join(' and ')}; paths ${status.paths.join(', ')}; ${status.lan ? 'looking on the local network' : 'no local discovery'}`,
         status.mounts.length === 0
           ? 'not mounted'
-          : status.mounts.map((m) => `mounted at ${m.directory}${m.readOnly ? ' (read-only)' : ''}`).join('\n'),
+          : status.mounts
+              .map((m) => `mounted at ${escapeControls(m.directory)}${m.readOnly ? ' (read-only)' : ''}`)
+              .join('\n'),
         `${status.shares} shares; memory ${mib(memory.rssBytes)}; event loop late by ${delay.mean.toFixed(1)} ms, at most ${delay.max.toFixed(0)} ms`,
         ...(dropped.length === 0 ? [] : [`counted: ${dropped.map(([name, count]) => `${name} ${count}`).join(', ')}`]),
         ...status.warnings.map((warning) => `warning: ${warning}`),

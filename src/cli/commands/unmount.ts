@@ -1,5 +1,6 @@
 import { Args } from '@oclif/core';
 import { resolve } from 'node:path';
+import { escapeControls } from '../../log.ts';
 import { command } from '../command.ts';
 
 export default command({
@@ -8,6 +9,6 @@ export default command({
   args: { DIR: Args.string({ description: 'what to unmount; all there is if left out' }) },
   async run({ args, ask, print }) {
     const done = await ask('unmount', { directory: args.DIR === undefined ? undefined : resolve(args.DIR) });
-    print(done, `Unmounted ${done.directory}`);
+    print(done, `Unmounted ${escapeControls(done.directory)}`);
   },
 });
