@@ -192,13 +192,16 @@ export class Kcp {
     }
   }
 
-  /** Sends data as far as window, congestion and pacing let it. */
-  flushData(now: number): void {
+  /**
+   * Sends data as far as window, congestion and pacing let it.
+   * @param regardless of congestion and pacing this many segments may go: last words, since nothing follows them.
+   */
+  flushData(now: number, regardless = 0): void {
     const { flight } = this;
     const sender = this.#sender;
     const una = this.#receiver.next;
     const window = Math.min(this.#receiver.room, MAX_WINDOW);
-    while (flight.maySend(now)) {
+    for (let sent = 0; sent < regardless || flight.maySend(now); sent++) {
       if (!sender.emitNext(this.#output, window, una, now)) break;
       this.#announcedWindow = window;
     }

@@ -17,6 +17,8 @@ const TYPE_BYTES = 1;
 const WINDOW_SEGMENTS = [1_024, 16_384] as const;
 /** Bytes not sent yet above which send() says to wait. */
 const HIGH_WATER_BYTES = [1 << 20, 4 << 20] as const;
+/** What of lane 0 leaves before the path closes, whatever congestion says. */
+const LAST_SEGMENTS = 64;
 
 interface LaneState {
   readonly lane: Lane;
@@ -110,6 +112,12 @@ export class Lanes {
     }
     const { congestion } = this.#flight;
     if (!pending && congestion.hasRoom) congestion.onIdle();
+  }
+
+  /** Sends what waits in lane 0 at once, for the path is about to close: a goodbye, say. */
+  flushLast(now: number): void {
+    this.#lane(0).kcp.flushData(now, LAST_SEGMENTS);
+    this.#closePacket();
   }
 
   /** When flush is due again if nothing happens. */

@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts';
 import type { Identity } from '../crypto/identity.ts';
 import type { SessionKeys } from '../crypto/session-keys.ts';
 import { createStream } from '../crypto/stream.ts';
+import { takeFrame } from './frame-pool.ts';
 import { PeerfsError } from '../errors.ts';
 import { LIMITS } from '../wire/schema.ts';
 import { readAnswer, type Dialled, type DialTarget, type Handshaker } from './handshaker.ts';
@@ -51,19 +52,28 @@ interface NewTcpPath {
 export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpEndpoint> {
   const { listen, identity, handshaker, clock, onPath } = options;
   const open = new Set<TcpPath>();
+  /** Those of paths, until they are closed: a path's last words may be under way. */
+  const sockets = new Set<Socket>();
   let dropped = 0;
 
   const createPath = ({ socket, head, keys, publicKey, isInitiator, onConfirmed }: NewTcpPath): TcpPath => {
     const path = createTcpPath({
       socket,
       head,
-      stream: createStream({ keys, maxFrameBytes: LIMITS.frameBytes + PACKET_TYPE_BYTES, now: clock.now() }),
+      stream: createStream({
+        keys,
+        maxFrameBytes: LIMITS.frameBytes + PACKET_TYPE_BYTES,
+        now: clock.now(),
+        allocate: takeFrame,
+      }),
       clock,
       rekeying: handshaker.rekeying(publicKey, isInitiator, () => 0),
       onEnd: () => open.delete(path),
       ...(onConfirmed === undefined ? {} : { onConfirmed }),
     });
     open.add(path);
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
     return path;
   };
 
@@ -109,7 +119,8 @@ export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpE
     },
     async close() {
       for (const path of [...open]) path.close();
-      await listener.close();
+      const gone = [...sockets].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
+      await Promise.all([...gone, listener.close()]);
     },
   };
 }

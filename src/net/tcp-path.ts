@@ -14,6 +14,8 @@
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
 import type { SealedStream } from '../crypto/stream.ts';
+import { acknowledgedBytes, limitUnsentBytes } from '../sys/tcp-info.ts';
+import { recycle } from './frame-pool.ts';
 import { LANES, type Lane, type Path, type PathEnd, type PathEvents, type PathKind } from './path.ts';
 import type { Rekeying } from './rekeying.ts';
 
@@ -25,12 +27,18 @@ export const PACKET_TYPE_BYTES = 1;
 
 /** Tuning. Bytes. */
 const SOCKET_AHEAD_BYTES = 512 * 1024;
+/** What the kernel may hold unsent; by itself it takes megabytes, and all that comes after waits for them. */
+const KERNEL_AHEAD_BYTES = 256 * 1024;
 const LANE_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 /** Tuning. Milliseconds. */
 const TICK_MS = 1000;
 const KEEPALIVE_MS = 15_000;
-/** A ping that is not answered for so long ends the path. */
+/** The path ends when a ping is not answered and nothing else shows life for so long. */
 const PING_PATIENCE_MS = 5000;
+/** What the far end takes in a tick, if it is to count as a sign of life. Bytes. */
+const TRICKLE_BYTES = 1024;
+/** What was sent before close() has so long to get there. */
+const CLOSE_PATIENCE_MS = 1000;
 
 export interface TcpPathOptions {
   readonly kind?: PathKind;
@@ -75,12 +83,15 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   let hasEnded = false;
   let pingSentAt: number | undefined;
   let lastSentAt = clock.now();
+  /** Of what was sent, as far as is known. */
+  let taken = 0;
   let timer: Timer = clock.after(TICK_MS, expiredTick);
 
   function expiredTick(): void {
     if (hasEnded) return;
     timer = clock.after(TICK_MS, expiredTick);
     const now = clock.now();
+    notice(now);
     if (pingSentAt !== undefined && now - Math.max(pingSentAt, statistics.lastHeardAt) > PING_PATIENCE_MS) {
       return end('timeout');
     }
@@ -89,6 +100,17 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
       const message = rekeying.begin();
       if (message !== undefined) write([Uint8Array.of(TYPE.rekeyRequest), message]);
     }
+  }
+
+  /**
+   * A ping waits behind all the bulk that was handed over before it, which may take minutes on a slow line: that the
+   * far end takes bytes is a sign of life too. Less than a trickle is not: the far end's kernel also takes what a
+   * process that hangs will never read.
+   */
+  function notice(now: number): void {
+    const before = taken;
+    taken = acknowledgedBytes(socket) ?? socket.bytesWritten - socket.writableLength;
+    if (taken - before >= TRICKLE_BYTES) statistics.lastHeardAt = now;
   }
 
   function ping(): void {
@@ -100,10 +122,9 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   function write(pieces: readonly Uint8Array[]): void {
     if (hasEnded) return;
     lastSentAt = clock.now();
-    for (const buffer of stream.sealFrame(pieces)) {
-      statistics.bytesSent += buffer.length;
-      socket.write(buffer);
-    }
+    const sealed = stream.sealFrame(pieces);
+    statistics.bytesSent += sealed.length;
+    socket.write(sealed, () => recycle(sealed));
   }
 
   /** Hands waiting frames to the socket, lane 0 first, as long as it has little in hand. */
@@ -180,6 +201,8 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   function end(reason: PathEnd): void {
     if (hasEnded) return;
     dispose();
+    socket.destroySoon();
+    clock.after(CLOSE_PATIENCE_MS, () => socket.destroy());
     if (events === undefined) earlyEnd = reason;
     else events.end(reason);
   }
@@ -191,12 +214,10 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
     rekeying?.close();
     stream.close();
     for (const lane of waiting) lane.length = 0;
-    socket.destroySoon();
-    // The far end may never take what is queued: do not wait for it.
-    clock.after(PING_PATIENCE_MS, () => socket.destroy());
   }
 
   socket.setNoDelay(true);
+  limitUnsentBytes(socket, KERNEL_AHEAD_BYTES);
   socket.setTimeout(0);
   socket.on('data', take);
   socket.on('drain', pump);
@@ -232,8 +253,14 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
     },
     close() {
       if (hasEnded) return;
+      // Small frames still go out, a goodbye among them; bulk does not.
+      for (const pieces of waiting[0]?.splice(0) ?? []) write(pieces);
       write([Uint8Array.of(TYPE.close)]);
       dispose();
+      // What comes is read until the far end closes: a socket closed with bytes unread resets the connection, and
+      // what we said last could be lost with it. A far end that never closes is not waited for.
+      socket.end();
+      clock.after(CLOSE_PATIENCE_MS, () => socket.destroy());
     },
   };
 }

@@ -53,12 +53,12 @@ interface Pending {
 
 /** @throws PeerfsError ENVIRONMENT when the address cannot be bound. */
 export async function openUdpEndpoint(options: UdpEndpointOptions): Promise<UdpEndpoint> {
-  let endpoint: DatagramEndpoint | undefined;
   const port = await options.openPort({
     ...options.listen,
-    onDatagram: (datagram, from) => endpoint?.datagram(datagram, from),
+    // Nothing is received before the next turn of the event loop.
+    onDatagram: (datagram, from) => endpoint.datagram(datagram, from),
   });
-  endpoint = new DatagramEndpoint(options, port);
+  const endpoint = new DatagramEndpoint(options, port);
   return endpoint;
 }
 

@@ -136,7 +136,8 @@ class KcpPath implements UdpPath {
 
   close(): void {
     if (this.#ended) return;
-    this.#flushNow(); // what can leave at once, leaves: a goodbye, say
+    this.#flushNow();
+    this.#lanes.flushLast(this.#clock.now());
     this.#sendPacket(DATAGRAM_TYPES.close, new Uint8Array(0));
     this.#batch.flush();
     this.#end('closed');

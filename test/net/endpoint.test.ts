@@ -4,78 +4,19 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { systemClock } from '../../src/clock.ts';
 import { initiate, pairSecret } from '../../src/crypto/handshake.ts';
-import { createIdentity, peerIdOf, type Identity } from '../../src/crypto/identity.ts';
+import { createIdentity, type Identity } from '../../src/crypto/identity.ts';
 import { codeOf, type PeerfsError } from '../../src/errors.ts';
-import { silentLogger } from '../../src/log.ts';
-import { openEndpoint, type Endpoint } from '../../src/net/endpoint.ts';
-import type { DialTarget } from '../../src/net/handshaker.ts';
 import type { Path } from '../../src/net/path.ts';
 import type { TokenState } from '../../src/net/peer-book.ts';
 import { encodeStruct } from '../../src/wire/codec.ts';
 import { HANDSHAKE_REQUEST, PURPOSE } from '../../src/wire/packets.ts';
-import { createMemoryPeerBook, type MemoryPeerBook } from './memory-peer-book.ts';
+import { at, KINDS, openEndpointNode, SECRET, withNodes, type EndpointNode, type Kind } from './endpoint-node.ts';
 
-const KINDS = ['udp', 'tcp'] as const;
-type Kind = (typeof KINDS)[number];
 const NEVER = new AbortController().signal;
 /** After this a message that gets no answer is taken not to get one. Milliseconds. */
 const SILENCE_MS = 300;
 const PATIENCE_MS = 5000;
-
-interface Node {
-  readonly identity: Identity;
-  readonly peerId: string;
-  readonly book: MemoryPeerBook;
-  readonly endpoint: Endpoint;
-  readonly arrived: { readonly peerId: string; readonly path: Path }[];
-  readonly joined: string[];
-}
-
-async function openNode(host: string, paths: readonly Kind[] = KINDS, identity = createIdentity()): Promise<Node> {
-  const book = createMemoryPeerBook();
-  const arrived: Node['arrived'] = [];
-  const joined: string[] = [];
-  const endpoint = await openEndpoint({
-    identity,
-    book,
-    name: `node at ${host}`,
-    listen: { host, port: 0 },
-    paths,
-    clock: systemClock,
-    log: silentLogger,
-    onPath: (peerId, path) => arrived.push({ peerId, path }),
-    onJoined: (peerId) => joined.push(peerId),
-  });
-  return { identity, peerId: peerIdOf(identity.publicKey), book, endpoint, arrived, joined };
-}
-
-const SECRET = randomBytes(32);
-
-/** Runs with nodes, the first two of which know each other, and closes them whatever happens. */
-async function withNodes(count: number, run: (...nodes: Node[]) => Promise<void>): Promise<void> {
-  const nodes = await Promise.all(Array.from({ length: count }, (_, i) => openNode(`127.0.0.${i + 1}`)));
-  const [a, b] = nodes;
-  if (a !== undefined && b !== undefined) {
-    a.book.put({ peerId: b.peerId, publicKey: b.identity.publicKey, pairSecret: SECRET });
-    b.book.put({ peerId: a.peerId, publicKey: a.identity.publicKey, pairSecret: SECRET });
-  }
-  try {
-    await run(...nodes);
-  } finally {
-    await Promise.all(nodes.map(({ endpoint }) => endpoint.close()));
-  }
-}
-
-const at = (node: Node, kind: Kind, psk: Uint8Array, purpose: DialTarget['purpose'] = 'known'): DialTarget => ({
-  publicKey: node.identity.publicKey,
-  psk,
-  purpose,
-  kind,
-  host: node.endpoint.address.host,
-  port: node.endpoint.address.port,
-});
 
 async function until(what: string, holds: () => boolean): Promise<void> {
   const limit = performance.now() + PATIENCE_MS;
@@ -96,7 +37,7 @@ function collect(path: Path): string[] {
 }
 
 /** Message 1 from `from` to `to` that nothing has been sent of. */
-function messageOf(from: Identity, to: Node, psk: Uint8Array, timestampMs: number): Uint8Array {
+function messageOf(from: Identity, to: EndpointNode, psk: Uint8Array, timestampMs: number): Uint8Array {
   const payload = encodeStruct(HANDSHAKE_REQUEST, {
     timestampMs,
     publicKey: from.publicKey,
@@ -109,7 +50,12 @@ function messageOf(from: Identity, to: Node, psk: Uint8Array, timestampMs: numbe
 }
 
 /** Sends bytes from a plain socket. @returns the number of bytes that came back within a while. */
-async function poke(node: Node, kind: Kind, messages: readonly Uint8Array[], host = '127.0.0.77'): Promise<number> {
+async function poke(
+  node: EndpointNode,
+  kind: Kind,
+  messages: readonly Uint8Array[],
+  host = '127.0.0.77',
+): Promise<number> {
   const { address } = node.endpoint;
   let answered = 0;
   if (kind === 'udp') {
@@ -235,8 +181,10 @@ for (const kind of KINDS) {
 }
 
 test('of a hundred who come with one invitation at once, one is let in and the others hear that it was used', async () => {
-  const creator = await openNode('127.0.0.1', ['udp']);
-  const guests = await Promise.all(Array.from({ length: 100 }, (_, i) => openNode(`127.0.1.${i + 1}`, ['udp'])));
+  const creator = await openEndpointNode('127.0.0.1', ['udp']);
+  const guests = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => openEndpointNode(`127.0.1.${i + 1}`, ['udp'])),
+  );
   try {
     const token = randomBytes(16);
     creator.book.putToken({ inviteId: 'i', token, state: 'open' });

@@ -103,6 +103,79 @@ test('a peer that does not answer a probe is given up after 5 seconds, one that 
   }
 });
 
+test('a ping behind much bulk on a slow line does not end the path; a line that stands still does', async () => {
+  const clock = createManualClock();
+  const pair = await createTcpPair(clock);
+  try {
+    const [a] = pair.paths.map(start);
+    await until('both were heard', () => pair.paths.every((path) => path.statistics.rttMs !== undefined));
+    const [, socket] = pair.sockets;
+    let room = 0;
+    socket.on('data', (chunk: Buffer) => {
+      room -= chunk.length;
+      if (room <= 0) socket.pause();
+    });
+    /** The far end takes so many bytes, about. */
+    const take = async (bytes: number): Promise<void> => {
+      room = bytes;
+      socket.resume();
+      await until('bytes were taken', () => room <= 0);
+    };
+    socket.pause();
+    for (let i = 0; i < 200; i++) pair.paths[0].send(1, [Buffer.alloc(LIMITS.frameBytes)]);
+    await settle();
+    pair.paths[0].probe();
+    for (let second = 0; second < 30; second++) {
+      await take(64 * 1024);
+      clock.advance(1000);
+    }
+    assert.deepEqual(a?.ends, []);
+    const { rttMs, lastHeardAt } = pair.paths[0].statistics;
+    assert.ok(clock.now() - lastHeardAt <= 5000);
+    assert.ok((rttMs ?? 0) > 5000 / 8, 'the ping did not wait'); // a smoothed one
+    pair.paths[0].probe();
+    clock.advance(8000);
+    assert.deepEqual(a.ends, ['timeout']);
+  } finally {
+    pair.close();
+  }
+});
+
+test('what is small goes out before a path closes, however much bulk waits', async () => {
+  const pair = await createTcpPair(systemClock);
+  try {
+    const [, b] = pair.paths.map(start);
+    for (let i = 0; i < 200; i++) pair.paths[0].send(1, [Buffer.alloc(LIMITS.frameBytes)]);
+    pair.paths[0].send(0, [Buffer.from('last words')]);
+    pair.paths[0].close();
+    await until('the end', () => b?.ends.length === 1);
+    assert.deepEqual(b?.ends, ['closed-by-peer']);
+    assert.ok(b.frames.some(([lane, frame]) => lane === 0 && Buffer.from(frame).toString() === 'last words'));
+    assert.ok(b.frames.length < 50, `${b.frames.length} frames came`);
+    await until('both sockets are gone', () => pair.sockets.every(({ destroyed }) => destroyed));
+  } finally {
+    pair.close();
+  }
+});
+
+test('a far end that takes nothing does not keep a closed path open for long', async () => {
+  const clock = createManualClock();
+  const pair = await createTcpPair(clock);
+  try {
+    pair.paths.map(start);
+    pair.sockets[1].pause();
+    for (let i = 0; i < 200; i++) pair.paths[0].send(1, [Buffer.alloc(LIMITS.frameBytes)]);
+    await settle();
+    pair.paths[0].close();
+    await settle();
+    assert.equal(pair.sockets[0].destroyed, false);
+    clock.advance(1000);
+    assert.equal(pair.sockets[0].destroyed, true);
+  } finally {
+    pair.close();
+  }
+});
+
 test('an idle path is kept alive by pings, and its end is noticed', async () => {
   const clock = createManualClock();
   const pair = await createTcpPair(clock);
