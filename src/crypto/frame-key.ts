@@ -1,30 +1,27 @@
 /**
- * FrameKey: ChaCha20-Poly1305 (RFC 8439) under one key and a counter, by libsodium for what is small and by
- * node:crypto (OpenSSL) for what is large, where its cost of starting is paid back. Both give the same bytes.
+ * FrameKey: ChaCha20-Poly1305 (RFC 8439) under one key and a counter, by libsodium for what is small and by OpenSSL
+ * (aead.ts) for what is large, where its cost of starting is paid back. Both give the same bytes.
  *
  * The nonce is four bytes of domain and the counter, little-endian: one key serves several kinds of content.
  */
-import { createCipheriv, createDecipheriv, type DecipherChaCha20Poly1305 } from 'node:crypto';
+import { makeAeadKey, type AeadKey } from './aead.ts';
 import { KEY_BYTES, memory, NONCE_BYTES, openInPlace, release, reserve, sealInPlace, TAG_BYTES } from './sodium.ts';
 
 /** Up to here libsodium is the faster one (test/crypto/session.bench.ts). Tuning, bytes. */
 export const SMALL_BYTES = 3072;
-
-const ALGORITHM = 'chacha20-poly1305';
-const OPTIONS = { authTagLength: TAG_BYTES };
 
 /** Scratch in libsodium's memory, shared: each call uses it from beginning to end. */
 const NONCE_AT = reserve(NONCE_BYTES);
 const DATA_AT = reserve(SMALL_BYTES + TAG_BYTES);
 
 export class FrameKey {
-  readonly #key: Buffer;
+  readonly #large: AeadKey;
   #address: number;
   readonly #nonce = Buffer.alloc(NONCE_BYTES);
 
   /** @param key 32 bytes, copied. */
   constructor(key: Uint8Array) {
-    this.#key = Buffer.from(key);
+    this.#large = makeAeadKey(key);
     this.#address = reserve(KEY_BYTES);
     memory().set(key, this.#address);
   }
@@ -53,20 +50,23 @@ export class FrameKey {
     return plain;
   }
 
-  /** Ciphertext of each piece, then the tag: buffers of their own. */
-  sealLarge(domain: number, counter: number, pieces: readonly Uint8Array[]): Buffer[] {
+  /** Seals pieces of any length together into `out` at `offset`; adds TAG_BYTES. */
+  sealLarge(domain: number, counter: number, pieces: readonly Uint8Array[], out: Uint8Array, offset: number): void {
     this.#alive();
-    const cipher = createCipheriv(ALGORITHM, this.#key, this.#setNonce(domain, counter), OPTIONS);
-    const sealed = pieces.map((piece) => cipher.update(piece));
-    cipher.final();
-    sealed.push(cipher.getAuthTag());
-    return sealed;
+    this.#large.begin(this.#setNonce(domain, counter), true);
+    let end = offset;
+    for (const piece of pieces) {
+      this.#large.update(piece, out, end);
+      end += piece.length;
+    }
+    this.#large.seal(out, end);
   }
 
-  /** For opening piece by piece: nothing it gives may be used before `final` succeeded with the tag. */
-  openLarge(domain: number, counter: number): DecipherChaCha20Poly1305 {
+  /** For opening piece by piece: nothing it gives may be used before `open` succeeded with the tag. */
+  openLarge(domain: number, counter: number): AeadKey {
     this.#alive();
-    return createDecipheriv(ALGORITHM, this.#key, this.#setNonce(domain, counter), OPTIONS);
+    this.#large.begin(this.#setNonce(domain, counter), false);
+    return this.#large;
   }
 
   /** Wipes the key; idempotent. */
@@ -74,7 +74,7 @@ export class FrameKey {
     if (this.#address === 0) return;
     release(this.#address, KEY_BYTES);
     this.#address = 0;
-    this.#key.fill(0);
+    this.#large.destroy();
   }
 
   #alive(): number {

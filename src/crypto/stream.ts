@@ -8,7 +8,7 @@
  *
  * Owns counters, reassembly and the change of keys; does not own sockets or handshakes.
  */
-import type { DecipherChaCha20Poly1305 } from 'node:crypto';
+import type { AeadKey } from './aead.ts';
 import { FrameKey, SMALL_BYTES } from './frame-key.ts';
 import { REKEY_AFTER_MESSAGES, REKEY_AFTER_MS } from './session.ts';
 import type { SessionKeys } from './session-keys.ts';
@@ -29,6 +29,8 @@ export interface StreamOptions {
   readonly maxFrameBytes: number;
   /** Clock.now(), milliseconds. */
   readonly now: number;
+  /** Gives memory of exactly this length for a large sealed frame, so that its user may use it again. */
+  readonly allocate?: (bytes: number) => Uint8Array;
 }
 
 export interface SealedStream {
@@ -36,10 +38,10 @@ export interface SealedStream {
   readonly handshakeHash: Uint8Array;
   /**
    * Seals one frame given in pieces, which are read before it returns.
-   * @returns buffers to write in order, the caller's.
+   * @returns the sealed frame, from `allocate` if it is large; the caller's.
    * @throws RangeError if it is longer than maxFrameBytes; Error after close().
    */
-  sealFrame(pieces: readonly Uint8Array[]): Uint8Array[];
+  sealFrame(pieces: readonly Uint8Array[]): Uint8Array;
   /**
    * Takes what came from the network, cut anyhow; `chunk` is not kept. Calls `onFrame` once for each whole frame
    * (the frame is the receiver's to keep); onFrame may call rekey, switchReceiving or close.
@@ -86,13 +88,13 @@ interface Arriving {
   /** Small: ciphertext and tag so far. Large: the tag so far. */
   readonly gathered: Buffer;
   /** Large only: plain bytes so far, not authenticated yet. */
-  readonly decipher: DecipherChaCha20Poly1305 | undefined;
+  readonly decipher: AeadKey | undefined;
   frame: Buffer | undefined;
   filled: number;
 }
 
 export function createStream(options: StreamOptions): SealedStream {
-  const { maxFrameBytes } = options;
+  const { maxFrameBytes, allocate = Buffer.allocUnsafeSlow } = options;
   let { send, receive } = directions(options.keys);
   let handshakeHash = options.keys.handshakeHash;
   let since = options.now;
@@ -138,13 +140,8 @@ export function createStream(options: StreamOptions): SealedStream {
     } else {
       const plainEnd = Math.min(end, at + Math.max(0, length - body.filled));
       if (plainEnd > at) {
-        const plain = decipher.update(chunk.subarray(at, plainEnd));
-        if (plain.length === length) {
-          body.frame = plain;
-        } else {
-          body.frame ??= Buffer.allocUnsafeSlow(length);
-          body.frame.set(plain, body.filled);
-        }
+        body.frame ??= Buffer.allocUnsafeSlow(length);
+        decipher.update(chunk.subarray(at, plainEnd), body.frame, body.filled);
       }
       if (end > plainEnd) gathered.set(chunk.subarray(plainEnd, end), body.filled + (plainEnd - at) - length);
     }
@@ -157,13 +154,7 @@ export function createStream(options: StreamOptions): SealedStream {
     const { counter, key } = receive;
     receive.counter++;
     if (decipher === undefined) return key.openSmall(BODY_DOMAIN, counter, gathered);
-    try {
-      decipher.setAuthTag(gathered);
-      decipher.final();
-      return frame;
-    } catch {
-      return undefined;
-    }
+    return decipher.open(gathered) ? frame : undefined;
   };
 
   const breakStream = (): false => {
@@ -191,12 +182,12 @@ export function createStream(options: StreamOptions): SealedStream {
       const { key, counter } = send;
       send.counter++;
       const small = length <= SMALL_BYTES;
-      const out = Buffer.allocUnsafe(small ? length + FRAME_OVERHEAD_BYTES : HEADER_BYTES);
+      const out = (small ? Buffer.allocUnsafe : allocate)(length + FRAME_OVERHEAD_BYTES);
       lengthBytes.writeUInt32LE(length);
       key.sealSmall(HEADER_DOMAIN, counter, [lengthBytes], out, 0);
-      if (!small) return [out, ...key.sealLarge(BODY_DOMAIN, counter, pieces)];
-      key.sealSmall(BODY_DOMAIN, counter, pieces, out, HEADER_BYTES);
-      return [out];
+      if (small) key.sealSmall(BODY_DOMAIN, counter, pieces, out, HEADER_BYTES);
+      else key.sealLarge(BODY_DOMAIN, counter, pieces, out, HEADER_BYTES);
+      return out;
     },
 
     push(chunk, onFrame) {

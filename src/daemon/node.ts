@@ -9,6 +9,7 @@ import { access, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Clock } from '../clock.ts';
+import { useAead } from '../crypto/aead.ts';
 import { fingerprintWords, peerIdOf } from '../crypto/identity.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { LeaseTable } from '../fs/leases.ts';
@@ -18,6 +19,7 @@ import { createLink } from '../net/link.ts';
 import { formatAddress, localAddresses } from '../net/local-addresses.ts';
 import type { PeerBook } from '../net/peer-book.ts';
 import { tryLockFile } from '../sys/file-lock.ts';
+import { opensslAead } from '../sys/openssl.ts';
 import { parseListen, toPetname, type Config } from './config.ts';
 import { openControlSocket, type ControlHandlers } from './control.ts';
 import type { MountStatus, NodeStatus } from './control-protocol.ts';
@@ -65,6 +67,8 @@ export interface Node {
 /** @throws NODE_ALREADY_RUNNING, NODE_START_FAILED, ENVIRONMENT, CONFIG_INVALID */
 export async function startNode(options: NodeOptions): Promise<Node> {
   const { home, config, clock, log } = options;
+  const aead = opensslAead();
+  if (aead !== undefined) useAead(aead);
   const lock = tryLockFile(home.lockFile);
   if (lock === undefined) {
     throw new PeerfsError('NODE_ALREADY_RUNNING', `a node is already running for the home ${home.directory}`, {
@@ -289,7 +293,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
           writable: flag(given, 'writable'),
           idmap: given['idmap'] === 'none' ? 'none' : 'user',
         }),
-      shares: async () => shares.status(),
+      shares: async () => {
+        await shares.retryFaults();
+        return shares.status();
+      },
       unshare: async (given) => {
         const name = text(given, 'name');
         await shares.remove(name);

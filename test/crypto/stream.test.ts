@@ -17,7 +17,7 @@ function ends(maxFrameBytes = MAX): [SealedStream, SealedStream] {
   ];
 }
 
-const seal = (stream: SealedStream, ...pieces: Uint8Array[]): Buffer => Buffer.concat(stream.sealFrame(pieces));
+const seal = (stream: SealedStream, ...pieces: Uint8Array[]): Buffer => Buffer.from(stream.sealFrame(pieces));
 
 /** Feeds `bytes` in chunks; the frames that came, or 'broken'. */
 function feed(stream: SealedStream, bytes: Uint8Array, chunkBytes: number): Buffer[] | 'broken' {
@@ -79,11 +79,11 @@ test('the pieces may be changed once sealFrame returned', () => {
     const piece = Buffer.alloc(length, 5);
     const sealed = a.sealFrame([piece]);
     piece.fill(6);
-    assert.deepEqual(feed(b, Buffer.concat(sealed), 1 << 20), [Buffer.alloc(length, 5)]);
+    assert.deepEqual(feed(b, Buffer.from(sealed), 1 << 20), [Buffer.alloc(length, 5)]);
   }
 });
 
-test('libsodium and node:crypto give the same bytes around the length where one takes over', () => {
+test('libsodium and OpenSSL give the same bytes around the length where one takes over', () => {
   const raw = randomBytes(32);
   const key = new FrameKey(raw);
   for (const length of [0, 1, 64, SMALL_BYTES]) {
@@ -91,11 +91,15 @@ test('libsodium and node:crypto give the same bytes around the length where one 
       const plain = randomBytes(length);
       const small = Buffer.alloc(length + 16);
       key.sealSmall(1, counter, [plain], small, 0);
-      assert.deepEqual(Buffer.concat(key.sealLarge(1, counter, [plain])), small);
+      const large = Buffer.alloc(length + 16);
+      key.sealLarge(1, counter, [plain], large, 0);
+      assert.deepEqual(large, small);
       assert.deepEqual(key.openSmall(1, counter, small), plain);
       const decipher = key.openLarge(1, counter);
-      decipher.setAuthTag(small.subarray(length));
-      assert.deepEqual(Buffer.concat([decipher.update(small.subarray(0, length)), decipher.final()]), plain);
+      const opened = Buffer.alloc(length);
+      decipher.update(small.subarray(0, length), opened, 0);
+      assert.equal(decipher.open(small.subarray(length)), true);
+      assert.deepEqual(opened, plain);
       const nonce = Buffer.alloc(12);
       nonce.writeUInt32LE(1, 0);
       nonce.writeBigUInt64LE(BigInt(counter), 4);
