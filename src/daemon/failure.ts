@@ -10,34 +10,37 @@ import { reasonOf } from './home.ts';
 
 const REINSTALL = 'Install its packages again: ./scripts/setup, or npm ci. peerfs doctor looks at them.';
 
-/** sqlite.org/rescode.html: the primary codes that a user can do something about. */
-const SQLITE: Readonly<Record<string, readonly [ErrorCode, string, string]>> = {
-  SQLITE_FULL: [
-    'ENOSPC',
-    'there is no space left for the state of the node',
-    'Free some space on the disk of the home.',
+const FULL = [
+  'ENOSPC',
+  'there is no space left for the state of the node',
+  'Free some space on the disk of the home.',
+] as const;
+const DAMAGED = ['ENVIRONMENT', 'the state of the node is damaged', 'Restore state.sqlite from a backup.'] as const;
+
+/** sqlite.org/rescode.html: what a user can do something about; the first that fits counts. */
+const SQLITE: readonly (readonly [string, readonly [ErrorCode, string, string]])[] = [
+  ['SQLITE_FULL', FULL],
+  ['SQLITE_IOERR_SHMSIZE', FULL],
+  [
+    'SQLITE_IOERR',
+    ['EIO', 'the disk failed under the state of the node', 'Look at the disk of the home (sudo dmesg).'],
   ],
-  SQLITE_READONLY: [
-    'EROFS',
-    'the state of the node cannot be written',
-    'Make the home and its files writable for you.',
-  ],
-  SQLITE_CANTOPEN: ['EACCES', 'the state of the node cannot be opened', 'Make the home and its files yours.'],
-  SQLITE_IOERR: ['EIO', 'the disk failed under the state of the node', 'Look at the disk of the home (sudo dmesg).'],
-  SQLITE_CORRUPT: ['ENVIRONMENT', 'the state of the node is damaged', 'Restore state.sqlite from a backup.'],
-  SQLITE_NOTADB: ['ENVIRONMENT', 'the state of the node is damaged', 'Restore state.sqlite from a backup.'],
-  SQLITE_BUSY: ['EBUSY', 'another program holds the state of the node', 'Close whatever has state.sqlite open.'],
-};
+  ['SQLITE_READONLY', ['EROFS', 'the state of the node cannot be written', 'Make the home writable for you.']],
+  ['SQLITE_CANTOPEN', ['EACCES', 'the state of the node cannot be opened', 'Make the home and its files yours.']],
+  ['SQLITE_CORRUPT', DAMAGED],
+  ['SQLITE_NOTADB', DAMAGED],
+  ['SQLITE_BUSY', ['EBUSY', 'another program holds the state of the node', 'Close what has state.sqlite open.']],
+];
 
 /** @returns undefined for a fault of the program itself. */
 export function understand(error: unknown): PeerfsError | undefined {
   if (error instanceof PeerfsError) return error;
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
   const { code } = error;
-  const found = Object.entries(SQLITE).find(([primary]) => code === primary || code.startsWith(`${primary}_`));
+  const found = SQLITE.find(([known]) => code === known || code.startsWith(`${known}_`));
   if (found !== undefined) {
-    const [known, message, hint] = found[1];
-    return new PeerfsError(known, message, { hint, cause: error });
+    const [meaning, message, hint] = found[1];
+    return new PeerfsError(meaning, message, { hint, cause: error });
   }
   if (isLoadFailure(error)) return missingLibrary(error);
   if (!('syscall' in error)) return undefined;
@@ -51,7 +54,7 @@ export function understand(error: unknown): PeerfsError | undefined {
 
 /** A package that is not there, or a compiled library that is not fit for this Node.js. */
 export function missingLibrary(cause: unknown): PeerfsError {
-  const said = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause);
+  const said = cause instanceof Error ? (cause.message.split('\n')[0] ?? '').replace(/\.? Tried:$/, '') : String(cause);
   return new PeerfsError('ENVIRONMENT', `a library that peerfs needs cannot be loaded: ${said}`, {
     hint: REINSTALL,
     cause,

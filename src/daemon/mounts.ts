@@ -80,6 +80,7 @@ export function createMounts(options: MountsOptions): Mounts {
       gid: process.getgid?.() ?? 0,
       inodeKey: options.inodeKey,
       readOnly,
+      allowOther,
       links: options.config.links,
       clock: options.clock,
       log,

@@ -16,6 +16,9 @@ import { checkPetname } from './parameters.ts';
 import { isWithin, makeFolders, overlap, realPlace } from './places.ts';
 import type { PeerRecord, ShareRecord, Store } from './store.ts';
 
+/** How often a share whose folder is gone is looked for, milliseconds. */
+const RETRY_MS = 30_000;
+
 export interface SharesOptions {
   readonly store: Store;
   readonly home: Home;
@@ -45,6 +48,8 @@ export interface Shares extends ShareProvider {
   status(): ShareStatus[];
   /** Makes inboxes and trees match the peers and shares of the store. */
   refresh(): Promise<void>;
+  /** Looks again for the folders of shares that could not be opened: a disk may be plugged in again. */
+  retryFaults(): Promise<void>;
   /** Moves the peer's inbox to a folder of its new name, if there is none. */
   renameInbox(peer: PeerRecord, name: string): Promise<void>;
   /** @throws SHARE_CONTAINS_MOUNT when a share or inbox holds the place, or the reverse. */
@@ -80,8 +85,8 @@ export function createShares(options: SharesOptions): Shares {
       shares.set(share, { tree, folder: { share, name: fromText(record.name), writable, idmap, tree } });
       faults.delete(share);
     } catch (error) {
+      if (!faults.has(share)) log.warn('share.unavailable', { share, code: codeOf(error) });
       faults.set(share, `its folder cannot be opened: ${reasonOf(error)}`);
-      log.warn('share.unavailable', { share, code: codeOf(error) });
     }
   };
 
@@ -121,6 +126,7 @@ export function createShares(options: SharesOptions): Shares {
       shares.delete(share);
       await closeOpened(opened);
     }
+    for (const share of faults.keys()) if (records.every((record) => record.share !== share)) faults.delete(share);
     const peers = store.peers();
     for (const peer of peers) if (!inboxes.has(peer.peerId)) await openInbox(peer);
     for (const [peerId, opened] of inboxes) {
@@ -140,6 +146,15 @@ export function createShares(options: SharesOptions): Shares {
     );
     return result;
   };
+
+  const retryFaults = async (): Promise<void> => {
+    if (faults.size > 0) await serially(refreshNow);
+  };
+  const expiredRetry = () => {
+    retryTimer = clock.after(RETRY_MS, expiredRetry);
+    retryFaults().catch((error: unknown) => log.error('shares.retry', { code: codeOf(error) }));
+  };
+  let retryTimer = clock.after(RETRY_MS, expiredRetry);
 
   const statusOf = (record: ShareRecord): ShareStatus => ({
     name: record.name,
@@ -210,14 +225,16 @@ export function createShares(options: SharesOptions): Shares {
       }),
     status: () => store.shares().map(statusOf),
     refresh: () => serially(refreshNow),
+    retryFaults,
     renameInbox: (peer, name) =>
       serially(async () => {
         const target = join(inbox, name);
         const opened = inboxes.get(peer.peerId);
         if (peer.inbox === undefined || opened === undefined || (await isTaken(target))) return;
+        // First what can fail; the open tree goes with its folder.
+        await fs.rename(opened.path, target);
         inboxes.delete(peer.peerId);
         await opened.tree.close();
-        await fs.rename(opened.path, target);
         store.setInbox(peer.peerId, name);
         await openInbox({ ...peer, inbox: name });
         changed();
@@ -240,6 +257,7 @@ export function createShares(options: SharesOptions): Shares {
       }
     },
     async close() {
+      retryTimer.cancel();
       await queue;
       for (const opened of [...shares.values(), ...inboxes.values()]) await closeOpened(opened);
       shares.clear();

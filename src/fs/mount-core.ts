@@ -34,6 +34,8 @@ export interface MountFileSystemOptions {
   /** 16 random bytes of the home: inode numbers are made with it. */
   readonly inodeKey: Uint8Array;
   readonly readOnly: boolean;
+  /** Other users of this computer may come in: they may look into the root and the peers' folders. Default: no. */
+  readonly allowOther?: boolean;
   /** confined: links of a peer that could lead out of its share are refused (EPERM at readlink). Default. */
   readonly links?: 'confined' | 'verbatim';
   readonly clock: Clock;
@@ -61,15 +63,18 @@ export class MountCore {
   readonly folders = new Map<ByteString, { readonly folder: PeerFolder; readonly node: MountNode }>();
   notifier: KernelNotifier | undefined;
   readonly #homeKey: Uint8Array;
+  /** Permissions added to the root and the peers' folders. */
+  readonly #othersMode: number;
   /** Attributes of peers' folders as last heard. */
   readonly #folderAttributes = new WeakMap<MountNode, Attributes>();
   readonly #startedSec: number;
 
-  constructor({ uid, gid, inodeKey, readOnly, links, clock }: MountFileSystemOptions) {
+  constructor({ uid, gid, inodeKey, readOnly, allowOther, links, clock }: MountFileSystemOptions) {
     this.uid = uid;
     this.gid = gid;
     this.#homeKey = inodeKey;
     this.isReadOnly = readOnly;
+    this.#othersMode = allowOther === true ? 0o055 : 0;
     this.areLinksVerbatim = links === 'verbatim';
     this.clock = clock;
     this.#startedSec = Math.floor(clock.wallMs() / 1000);
@@ -83,7 +88,7 @@ export class MountCore {
   }
 
   addFolder(peer: MountedPeer): { readonly folder: PeerFolder; readonly node: MountNode } {
-    const folder = new PeerFolder(peer, this.#homeKey);
+    const folder = new PeerFolder(peer, this.#homeKey, this.uid === 0);
     const node = this.nodes.addPeer(folder, folder.inbox.inodeNumber(FOLDER_IDENTITY));
     this.nodes.link(this.nodes.root, peer.petname, node);
     const added = { folder, node };
@@ -172,7 +177,7 @@ export class MountCore {
     node.mode = found.mode;
     return {
       inode: node.inode,
-      mode: found.mode,
+      mode: node.kind === 'file' ? found.mode : found.mode | this.#othersMode,
       nlink: found.nlink,
       uid: passesIds ? found.uid : this.uid,
       gid: passesIds ? found.gid : this.gid,
@@ -198,7 +203,7 @@ export class MountCore {
     const time = this.#startedSec;
     const attributes: KernelAttributes = {
       inode: node.inode,
-      mode: 0o040700,
+      mode: 0o040700 | this.#othersMode,
       nlink: 2,
       uid: this.uid,
       gid: this.gid,

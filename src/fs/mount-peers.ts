@@ -31,6 +31,8 @@ export interface PeerDirectory {
 export class PeerFolder implements PeerNames {
   readonly inbox: MountedShare;
   readonly #homeKey: Uint8Array;
+  /** Whether owners mean anything here: only root may give files away. */
+  readonly #mayPassIds: boolean;
   readonly #shares = new Map<number, MountedShare>();
   /** Names by which shares are shown; kept when a share goes. */
   readonly #shownNames = new Map<number, ByteString>();
@@ -40,9 +42,10 @@ export class PeerFolder implements PeerNames {
   #shown = new Map<ByteString, MountedShare>();
   #list: readonly ShareInfo[] | undefined;
 
-  constructor(peer: MountedPeer, homeKey: Uint8Array) {
+  constructor(peer: MountedPeer, homeKey: Uint8Array, mayPassIds: boolean) {
     this.peer = peer;
     this.#homeKey = homeKey;
+    this.#mayPassIds = mayPassIds;
     this.inbox = this.#share(0);
   }
 
@@ -79,7 +82,7 @@ export class PeerFolder implements PeerNames {
     const shown = new Map<ByteString, MountedShare>();
     for (const { share, name, idmap } of list) {
       const mounted = this.#share(share);
-      mounted.passesIds = idmap === 1;
+      mounted.passesIds = idmap === 1 && this.#mayPassIds;
       if (share === 0) continue;
       let shownName = this.#shownNames.get(share);
       if (shownName === undefined || shown.has(shownName)) {
