@@ -71,9 +71,7 @@ export function createMounts(options: MountsOptions): Mounts {
         hint: `Mount somewhere else, or take it down: umount ${quoted(directory)}`,
       });
     }
-    if ((await fs.readdir(directory)).length > 0) {
-      progress(`${directory} is not empty: what lies in it is hidden until you unmount.`);
-    }
+    const hidesFiles = (await fs.readdir(directory)).length > 0;
     const fileSystem = createMount({
       peers: options.peers,
       uid: process.getuid?.() ?? 0,
@@ -96,6 +94,7 @@ export function createMounts(options: MountsOptions): Mounts {
       const status = { directory, readOnly, allowOther };
       mounted.set(directory, { status, fileSystem, handle });
       log.info('mount.ready');
+      if (hidesFiles) progress(`${directory} is not empty: what lies in it is hidden until you unmount.`);
       return status;
     } catch (error) {
       await fileSystem.close();

@@ -2,7 +2,7 @@
  * What this node serves: the shares of the store and an inbox for each peer, each with one tree over its folder.
  * Owns the trees, the rules for what may be shared, and the inboxes' folders. Implements ShareProvider for src/fs.
  */
-import { promises as fs } from 'node:fs';
+import { constants, promises as fs } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fromText, ROOT } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
@@ -168,7 +168,7 @@ export function createShares(options: SharesOptions): Shares {
   const addNow = async (share: NewShare): Promise<ShareStatus> => {
     // First without touching anything: the folder may lie in our own mount.
     checkShare(share.directory, options);
-    const directory = await folderAt(share.directory);
+    const directory = await folderAt(share.directory, share.writable);
     checkShare(directory, options);
     const name = checkPetname(share.name ?? basename(directory));
     if (store.shares().some((known) => known.name === name)) {
@@ -296,17 +296,21 @@ function checkShare(directory: string, { mountpoints, home, inbox }: SharesOptio
   }
 }
 
-async function folderAt(path: string): Promise<string> {
+async function folderAt(path: string, writable: boolean): Promise<string> {
   try {
     const real = await realPlace(path);
     if (!(await fs.stat(real)).isDirectory()) throw new PeerfsError('ENOTDIR', `${path} is not a folder`);
+    await fs.access(real, constants.R_OK | constants.X_OK | (writable ? constants.W_OK : 0));
     return real;
   } catch (error) {
     if (error instanceof PeerfsError) throw error;
     const code = codeOf(error);
     throw code === 'ENOENT'
       ? new PeerfsError('ENOENT', `${path} does not exist`, { cause: error })
-      : new PeerfsError(code, `${path}: ${reasonOf(error)}`, { cause: error });
+      : new PeerfsError(code, `${path} cannot be shared: ${reasonOf(error)}`, {
+          hint: 'Peers reach only what the user who runs the node may reach.',
+          cause: error,
+        });
   }
 }
 

@@ -84,6 +84,46 @@ describe('the command line', { timeout: 120_000 }, () => {
     assert.match(peerfs(['completion', 'zsh']).stdout, /^#compdef peerfs/);
   });
 
+  it('completion offers settings, values of flags, flags and folders with blanks', () => {
+    const script = peerfs(['completion', 'bash']).stdout;
+    const complete = (...words: string[]) => {
+      const list = words.map((word) => `'${word}'`).join(' ');
+      const program = `peerfs() { "$NODE" "$CLI" "$@"; }; cd "$FOLDER"; ${script}
+COMP_WORDS=(${list}); COMP_CWORD=${words.length - 1}; _peerfs; printf '%s\n' "\${COMPREPLY[@]}"`;
+      const environment = { ...process.env, NODE: process.execPath, CLI, FOLDER: folder };
+      return spawnSync('bash', ['-c', program], { encoding: 'utf8', env: environment }).stdout.trim().split('\n');
+    };
+    mkdirSync(join(folder, 'two words'));
+    assert.ok(complete('peerfs', 'config', 'get', '').includes('patienceMs'));
+    assert.deepEqual(complete('peerfs', 'share', '--idmap', 'n'), ['none']);
+    assert.deepEqual(complete('peerfs', 'completion', 'b'), ['bash']);
+    assert.deepEqual(complete('peerfs', 'invite', '--ex'), ['--expires']);
+    assert.deepEqual(complete('peerfs', 'mount', 'two'), ['two words']);
+  });
+
+  it('global flags stand anywhere, a wrong argument names its command', () => {
+    assert.equal(peerfs(['--json', '--home', join(folder, 'none'), 'peers']).status, 3);
+    assert.match(peerfs(['peers', 'rename']).stderr, /NAME.*NEW.*\n.*help peers rename/);
+    assert.match(peerfs(['stop', 'now']).stderr, /now/);
+    assert.match(peerfs(['mount', '-h']).stdout, /--read-only/);
+  });
+
+  it('doctor looks at everything and says how to mend what is wrong', () => {
+    const open = join(folder, 'two words');
+    writeFileSync(join(open, 'x'), '');
+    const done = peerfs(['doctor', '--json', '--home', open]);
+    assert.equal(done.status, 9, done.stderr);
+    const findings = JSON.parse(done.stdout) as { check: string; result: string; mend?: string }[];
+    for (const { check, result, mend } of findings) assert.equal(mend !== undefined, result !== 'ok', check);
+    assert.match(findings.find(({ check }) => check === 'home')?.mend ?? '', /chmod 700 '.*two words'/);
+    for (const check of ['/dev/fuse', 'fusermount3', 'kernel', 'libraries', 'port', 'clock', 'disk']) {
+      assert.ok(
+        findings.some((finding) => finding.check === check),
+        check,
+      );
+    }
+  });
+
   it('the last of a flag given twice counts', () => {
     const done = peerfs(['start', '--listen', '127.0.0.1:0', '--listen=nonsense', '--paths', 'tcp']);
     assert.equal(done.status, 2);
@@ -143,5 +183,8 @@ describe('the command line', { timeout: 120_000 }, () => {
     const done = peerfs(['start', '--listen', '203.0.113.1:0']);
     assert.equal(done.status, 9);
     assert.match(done.stderr, /203\.0\.113\.1/);
+    const inbox = peerfs(['start', '--listen', '127.0.0.1:0', '--inbox', '/dev/null']);
+    assert.equal(inbox.status, 9);
+    assert.match(inbox.stderr, /inbox \/dev\/null cannot be used: not a folder/);
   });
 });

@@ -108,4 +108,26 @@ describe('settings', () => {
     assert.ok(Buffer.byteLength(long) <= 64);
     assert.equal(petnameFault(long), undefined);
   });
+
+  it('a value that would break the line it stands on is refused, white space around it is dropped', (t) => {
+    const file = join(temporaryFolder(t), 'config');
+    for (const text of ['/a\nname = evil', '/a\u001b[31m']) {
+      assert.throws(() => writeSetting(file, 'mountpoint', text), { code: 'CONFIG_INVALID' });
+    }
+    assert.throws(() => writeSetting(file, 'paths', 'udp,\ntcp'), { code: 'CONFIG_INVALID' });
+    writeSetting(file, 'mountpoint', ' /a b ');
+    assert.match(readFileSync(file, 'utf8'), /^mountpoint = \/a b$/m);
+    assert.equal(loadConfig(file).mountpoint, '/a b');
+  });
+
+  it('an unknown key in the file is named with its line', (t) => {
+    const file = join(temporaryFolder(t), 'config');
+    writeFileSync(file, '# mine\nName = x\n');
+    assert.throws(() => loadConfig(file), { code: 'CONFIG_INVALID', message: /line 2.*"Name"/ });
+  });
+
+  it('a name cannot turn the direction of writing', () => {
+    assert.notEqual(petnameFault('a\u202eb'), undefined);
+    assert.equal(toPetname('a\u202eb\u2066c', 'peer'), 'a-b-c');
+  });
 });

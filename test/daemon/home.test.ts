@@ -72,6 +72,7 @@ describe('making the home', () => {
 
   it('a place where no folder can be made is an error of the environment', () => {
     assert.throws(() => prepareHome('/dev/null/home'), { code: 'ENVIRONMENT' });
+    assert.throws(() => prepareHome('/proc/self/fd/none/home'), { code: 'ENVIRONMENT' });
   });
 });
 
