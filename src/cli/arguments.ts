@@ -72,11 +72,20 @@ const INVITATION_FILE_BYTES = 64 * 1024;
 /** An invitation's text from the command line, a file, or standard input (`-`). @throws INVITE_MALFORMED */
 export function readInvitation(argument: string): string {
   if (argument.trim().startsWith(INVITATION_BEGINS)) return argument;
-  if (argument === '-') return readText(0, 'standard input');
-  if (existsSync(argument)) return readText(argument, argument);
+  if (argument === '-') return outOfLetter(readText(0, 'standard input'));
+  if (existsSync(argument)) return outOfLetter(readText(argument, argument));
   throw new PeerfsError('INVITE_MALFORMED', `"${argument.slice(0, 60)}" is neither an invitation nor a file`, {
     hint: `An invitation begins with "${INVITATION_BEGINS}"; paste it whole, or name the file that holds it.`,
   });
+}
+
+/** The invitation in a mail that was saved whole: from its first word to the next empty line, quoted or not. */
+function outOfLetter(text: string): string {
+  const begin = text.indexOf(INVITATION_BEGINS);
+  if (begin < 0) return text;
+  const rest = text.slice(begin);
+  const end = rest.search(/\n[\s>]*?\n/);
+  return end < 0 ? rest : rest.slice(0, end);
 }
 
 function readText(from: number | string, name: string): string {

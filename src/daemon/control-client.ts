@@ -15,7 +15,14 @@ import type { Home } from './home.ts';
 
 export interface AskOptions {
   readonly onProgress?: (text: string) => void;
+  /** Fail with ETIMEDOUT after this time. Without it the answer is waited for: accepting may take days. */
+  readonly limitMs?: number;
 }
+
+/** A node answers at once, or says what it is doing. Milliseconds. */
+const SILENCE_MS = 4000;
+/** For questions that are answered from memory. Milliseconds. */
+const QUICK_MS = 10_000;
 
 /**
  * One request to the node of this home.
@@ -37,17 +44,25 @@ export function askNode<M extends ControlMethod>(
     }
     const socket = connect(socketAddress(home.socket, folder));
     const done = (settle: () => void) => {
+      clearTimeout(silence);
+      clearTimeout(limit);
       socket.destroy();
       settle();
     };
+    const silence = setTimeout(() => options.onProgress?.('Waiting for the node to answer...'), SILENCE_MS);
+    const limit =
+      options.limitMs === undefined ? undefined : setTimeout(() => done(() => reject(mute(home))), options.limitMs);
     socket.on('connect', () => socket.write(`${JSON.stringify({ version: CONTROL_VERSION, method, params })}\n`));
     socket.on('error', (error) => done(() => reject(notRunning(home, error))));
     socket.on('close', () => {
       closeSync(folder);
+      clearTimeout(silence);
+      clearTimeout(limit);
       reject(new PeerfsError('NODE_NOT_RUNNING', 'the node ended before it answered', { hint: seeLog(home) }));
     });
     readJsonLines(socket, (reply) => {
       if (typeof reply !== 'object' || reply === null) return;
+      clearTimeout(silence);
       if ('progress' in reply) options.onProgress?.(String(reply.progress));
       else if ('result' in reply) done(() => resolve(reply.result as ControlCalls[M]['result']));
       else if ('error' in reply) done(() => reject(fromControlError(reply.error as ControlError)));
@@ -58,7 +73,7 @@ export function askNode<M extends ControlMethod>(
 /** Whether a node of this home answers. */
 export async function isRunning(home: Home): Promise<boolean> {
   try {
-    await askNode(home, 'id', {});
+    await askNode(home, 'id', {}, { limitMs: QUICK_MS });
     return true;
   } catch (error) {
     if (error instanceof PeerfsError && error.code === 'NODE_NOT_RUNNING') return false;
@@ -69,6 +84,12 @@ export async function isRunning(home: Home): Promise<boolean> {
 export function fromControlError(error: ControlError): PeerfsError {
   const code = isErrorCode(error.code) ? error.code : 'EIO';
   return new PeerfsError(code, error.message, error.hint === undefined ? {} : { hint: error.hint });
+}
+
+function mute(home: Home): PeerfsError {
+  return new PeerfsError('ETIMEDOUT', `the node of ${home.directory} does not answer`, {
+    hint: `Look at ${home.logFile}; the process is in ${home.pidFile}.`,
+  });
 }
 
 function seeLog(home: Home): string {

@@ -30,6 +30,8 @@ const fault = (check: string, detail: string, mend: string): Finding => ({ check
 const MIB = 1024 * 1024;
 /** Less free space than this makes writing of state itself doubtful. */
 const DISK_BYTES = 64 * MIB;
+/** How long a node is waited for, milliseconds. */
+const ANSWER_MS = 5000;
 /** One watch is used for each folder that a peer has looked into. */
 const WATCHES = 65_536;
 /** A clock before this was never set: peerfs did not exist. Handshakes carry the time. */
@@ -37,8 +39,7 @@ const EARLIEST_MS = Date.UTC(2025, 0, 1);
 const LATEST_MS = Date.UTC(2100, 0, 1);
 
 export async function examine(home: Home): Promise<Finding[]> {
-  const node = await askWhetherRunning(home);
-  const running = node === 'running';
+  const node = await checkNode(home);
   return [
     checkRuntime(),
     checkLibraries(),
@@ -49,19 +50,23 @@ export async function examine(home: Home): Promise<Finding[]> {
     checkWatches(),
     checkHome(home),
     checkSettings(home),
-    ok('node', node === 'running' ? `running for ${home.directory}` : node),
-    await checkPort(home, running),
+    node,
+    await checkPort(home, node.detail.startsWith('running') || node.result === 'fault'),
     checkClock(),
     checkDisk(home),
   ];
 }
 
-async function askWhetherRunning(home: Home): Promise<string> {
+async function checkNode(home: Home): Promise<Finding> {
+  const check = 'node';
   try {
-    await askNode(home, 'id', {});
-    return 'running';
+    await askNode(home, 'id', {}, { limitMs: ANSWER_MS });
+    return ok(check, `running for ${home.directory}`);
   } catch (error) {
-    return codeOf(error) === 'NODE_NOT_RUNNING' ? 'not running (peerfs start)' : `not to be asked: ${reasonOf(error)}`;
+    const code = codeOf(error);
+    if (code === 'NODE_NOT_RUNNING') return ok(check, 'not running (peerfs start)');
+    if (code !== 'ETIMEDOUT') return ok(check, `not to be asked: ${reasonOf(error)}`);
+    return fault(check, reasonOf(error), `End it: kill -9 $(cat ${quoted(home.pidFile)}), then peerfs start.`);
   }
 }
 

@@ -119,6 +119,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       home,
       inbox,
       mountpoints: () => mounts.status().map((mount) => mount.directory),
+      warn,
       clock,
       log,
     });

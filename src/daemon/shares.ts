@@ -10,6 +10,7 @@ import { codeOf, PeerfsError } from '../errors.ts';
 import { createLocalTree, type LocalTree } from '../fs/local-tree.ts';
 import type { ShareProvider, SharedFolder } from '../fs/serve.ts';
 import type { Logger } from '../log.ts';
+import { petnameFault } from './config.ts';
 import type { ShareStatus } from './control-protocol.ts';
 import { makePrivateDirectory, reasonOf, type Home } from './home.ts';
 import { checkPetname } from './parameters.ts';
@@ -26,6 +27,8 @@ export interface SharesOptions {
   readonly inbox: string;
   /** Where something is mounted, or about to be. */
   readonly mountpoints: () => readonly string[];
+  /** Tells the user of what is not served. */
+  readonly warn: (warning: string) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -113,6 +116,7 @@ export function createShares(options: SharesOptions): Shares {
       });
     } catch (error) {
       log.error('inbox.unavailable', { code: codeOf(error) });
+      options.warn(`the inbox of "${peer.name}" cannot be opened: ${reasonOf(error)}`);
     }
   };
 
@@ -170,7 +174,7 @@ export function createShares(options: SharesOptions): Shares {
     checkShare(share.directory, options);
     const directory = await folderAt(share.directory, share.writable);
     checkShare(directory, options);
-    const name = checkPetname(share.name ?? basename(directory));
+    const name = share.name === undefined ? nameOfFolder(directory) : checkPetname(share.name);
     if (store.shares().some((known) => known.name === name)) {
       throw new PeerfsError('NAME_CLASH', `a share named "${name}" exists already`, {
         hint: 'Give it another name with --name, or end the other: peerfs unshare.',
@@ -294,6 +298,16 @@ function checkShare(directory: string, { mountpoints, home, inbox }: SharesOptio
       hint: 'Share another folder: an inbox is for one peer alone.',
     });
   }
+}
+
+/** @throws BAD_NAME when the folder's name cannot be a share's. */
+function nameOfFolder(directory: string): string {
+  const name = basename(directory);
+  const fault = petnameFault(name);
+  if (fault === undefined) return name;
+  throw new PeerfsError('BAD_NAME', `the name of ${directory} cannot be a share's: ${fault}`, {
+    hint: 'Give it another with --name.',
+  });
 }
 
 async function folderAt(path: string, writable: boolean): Promise<string> {

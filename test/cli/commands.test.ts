@@ -1,6 +1,6 @@
 /** The command line as programs see it: child processes, exit codes, JSON, homes of their own. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -161,6 +161,24 @@ COMP_WORDS=(${list}); COMP_CWORD=${words.length - 1}; _peerfs; printf '%s\n' "\$
     const done = peerfs(['start', '--home', open]);
     assert.equal(done.status, 9, done.stderr);
     assert.match(done.stderr, /chmod 700/);
+  });
+
+  it('two commands that mount at once end in one node', async () => {
+    const places = [join(folder, 'first'), join(folder, 'second')];
+    const statuses = await Promise.all(
+      places.map(
+        (place) =>
+          new Promise<number | null>((resolve) => {
+            const argv = [CLI, 'mount', place, '--listen', '127.0.0.1:0', '--no-lan'];
+            const env = { ...process.env, PEERFS_HOME: join(folder, 'home') };
+            spawn(process.execPath, argv, { env, stdio: 'ignore' }).on('close', resolve);
+          }),
+      ),
+    );
+    assert.deepEqual(statuses, [0, 0]);
+    const { mounts } = JSON.parse(peerfs(['status', '--json']).stdout) as { mounts: { directory: string }[] };
+    assert.deepEqual(mounts.map((mount) => mount.directory).sort(), places);
+    assert.equal(peerfs(['stop']).status, 0);
   });
 
   it('a node starts, is alone, survives kill -9, keeps its port, and stops', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { statSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { PeerfsError } from '../../src/errors.ts';
@@ -62,6 +62,14 @@ describe('the control socket', () => {
   it('works where the path is longer than a socket address may be', async (t) => {
     const { home } = await open(t, join(temporaryFolder(t), 'x'.repeat(120)));
     assert.deepEqual(await askNode(home, 'unshare', { name: 'z' }), { name: 'z' });
+  });
+
+  it('a node that does not answer is given up after the limit', async (t) => {
+    const home = prepareHome(join(temporaryFolder(t), 'home'));
+    const server = createServer();
+    t.after(() => server.close());
+    await new Promise<void>((resolve) => server.listen(home.socket, resolve));
+    await assert.rejects(askNode(home, 'id', {}, { limitMs: 50 }), { code: 'ETIMEDOUT', message: /does not answer/ });
   });
 
   it('no socket, no folder, nobody listening: the node is not running', async (t) => {

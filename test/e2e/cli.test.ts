@@ -62,7 +62,7 @@ describe('the command line beside running nodes', { timeout: 240_000 }, () => {
   it('the code is asked for on the terminal, not shown, and corrected like any line', async () => {
     const { invitation, code } = (await bob.json(['invite', '--name', 'guest'])) as Invite;
     const file = join(alice.files, 'invitation');
-    writeFileSync(file, invitation.replace(/(.{60})/g, '$1\n> '));
+    writeFileSync(file, `Hello,\n\n> Here it is:\n> ${invitation.replace(/(.{60})/g, '$1\n> ')}\n>\n> Yours, Bob\n`);
     const typed = `nonsense\x15${code}x\x7f\r`;
     const { status, shown } = await onTerminal(
       alice,
