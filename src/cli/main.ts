@@ -43,9 +43,12 @@ async function loadCommands(): Promise<Config> {
 const argv = globalFlagsLast(process.argv.slice(2));
 const asksForHelp = argv.some((word) => word === '--help' || word === '-h' || word === '--version');
 let command: string | undefined;
+// In place of oclif's listener, which throws.
+process.stdout.removeAllListeners('error');
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // The reader went away (`peerfs peers | head -1`).
-  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
+  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  process.exit(report(error, [], command));
 });
 try {
   const config = await loadCommands();

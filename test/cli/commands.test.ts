@@ -84,6 +84,16 @@ describe('the command line', { timeout: 120_000 }, () => {
     assert.match(peerfs(['completion', 'zsh']).stdout, /^#compdef peerfs/);
   });
 
+  it('a result that cannot be written is a failure, a reader that leaves is none', () => {
+    const shell = (script: string) =>
+      spawnSync('bash', ['-c', script, '-', process.execPath, CLI], { encoding: 'utf8', timeout: 40_000 });
+    const full = shell('"$1" "$2" config list > /dev/full');
+    assert.equal(full.status, 1);
+    assert.match(full.stderr, /no space/);
+    assert.doesNotMatch(full.stderr, /\bat .*\.js:\d+/);
+    assert.equal(shell('set -o pipefail; "$1" "$2" config list | head -1').status, 0);
+  });
+
   it('completion offers settings, values of flags, flags and folders with blanks', () => {
     const script = peerfs(['completion', 'bash']).stdout;
     const complete = (...words: string[]) => {
