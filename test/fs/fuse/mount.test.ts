@@ -204,7 +204,7 @@ describe('as a plain user', () => {
   const PRIVILEGES = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
 
   const COUNT_MOUNTS = `const lines = require('node:fs').readFileSync('/proc/self/mountinfo', 'utf8').split('\\n');
-console.log(lines.filter((line) => line.includes(' - fuse.peerfs ')).length);`;
+console.log(lines.filter((line) => line.includes(process.argv[1]) && line.includes(' - fuse.peerfs ')).length);`;
 
   const folders: string[] = [];
   after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))));
@@ -242,7 +242,7 @@ console.log(uid, size, data.equals(fs.readFileSync('f')));`;
   test('the guardian clears the mount of a killed node', async () => {
     const mounted = await startAsNobody();
     const script = `const fs = require('node:fs'), limit = Date.now() + 1000;
-const mounted = () => fs.readFileSync('/proc/self/mountinfo', 'utf8').includes('fuse.peerfs');
+const mounted = () => fs.readFileSync('/proc/self/mountinfo', 'utf8').includes(process.argv[1] + ' ');
 if (!mounted()) throw new Error('not mounted'); process.kill(Number(process.argv[2]), 'SIGKILL');
 while (mounted()) if (Date.now() > limit) throw new Error('still mounted');
 console.log('cleared');`;
