@@ -44,6 +44,9 @@ export interface Rekeying {
 
 export function createRekeying(options: RekeyingOptions): Rekeying {
   const { identity, remotePublicKey } = options;
+  /** Numbers of our last request and of the last that we answered, within the session. */
+  let requests = 0;
+  let answered = 0;
   let underWay: { readonly initiation: Initiation; readonly localIndex: number } | undefined;
 
   const finishIndexed = (message2: Uint8Array): NewKeys | undefined => {
@@ -70,8 +73,8 @@ export function createRekeying(options: RekeyingOptions): Rekeying {
       if (psk === undefined) return undefined;
       const localIndex = options.newIndex();
       const payload = encodeStruct(HANDSHAKE_REQUEST, {
-        // Order and freshness are the carrying session's.
-        timestampMs: 0,
+        // The carrying session proves freshness; the number tells a request that comes late from the newest.
+        timestampMs: (requests += 1),
         publicKey: identity.publicKey,
         purpose: PURPOSE.rekey,
         index: localIndex,
@@ -91,10 +94,13 @@ export function createRekeying(options: RekeyingOptions): Rekeying {
       if (proven === undefined) return undefined;
       try {
         const request = decodeStruct(HANDSHAKE_REQUEST, proven.payload);
-        if (request.purpose !== PURPOSE.rekey || !Buffer.from(request.publicKey).equals(remotePublicKey)) {
+        const isPeer = request.purpose === PURPOSE.rekey && Buffer.from(request.publicKey).equals(remotePublicKey);
+        // To answer an older one would replace keys that the far end uses already by some that it has forgotten.
+        if (!isPeer || request.timestampMs <= answered) {
           proven.abandon();
           return undefined;
         }
+        answered = request.timestampMs;
         const localIndex = options.newIndex();
         const { message, keys } = proven.answer(
           encodeStruct(HANDSHAKE_ANSWER, { result: HANDSHAKE_RESULT.welcome, index: localIndex, name: '' }),

@@ -68,6 +68,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   const { socket, stream, clock, rekeying } = options;
   const waiting: Uint8Array[][][] = Array.from({ length: LANES }, () => []);
   const waitingBytes = Array.from({ length: LANES }, () => 0);
+  const bytesWaiting = (lane: Lane): number => waitingBytes[lane] ?? 0;
   const full = Array.from({ length: LANES }, () => false);
   const early: [Lane, Uint8Array][] = [];
   const statistics = {
@@ -135,12 +136,12 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
       const lane = (waiting[0]?.length ?? 0) > 0 ? 0 : 1;
       const pieces = waiting[lane]?.shift();
       if (pieces === undefined) break;
-      waitingBytes[lane] = (waitingBytes[lane] ?? 0) - lengthOf(pieces);
+      waitingBytes[lane] = bytesWaiting(lane) - lengthOf(pieces);
       write(pieces);
     }
     socket.uncork();
     for (const lane of [0, 1] as const) {
-      if (full[lane] === true && (waitingBytes[lane] ?? 0) <= LANE_HIGH_WATER_BYTES / 2) {
+      if (full[lane] === true && bytesWaiting(lane) <= LANE_HIGH_WATER_BYTES / 2) {
         full[lane] = false;
         events?.writable(lane);
       }
@@ -243,9 +244,9 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
       if (laneByte === undefined) throw new RangeError(`no lane ${lane}`);
       const packet = [laneByte, ...pieces];
       waiting[lane]?.push(packet);
-      waitingBytes[lane] = (waitingBytes[lane] ?? 0) + lengthOf(packet);
+      waitingBytes[lane] = bytesWaiting(lane) + lengthOf(packet);
       pump();
-      if ((waitingBytes[lane] ?? 0) > LANE_HIGH_WATER_BYTES) full[lane] = true;
+      if (bytesWaiting(lane) > LANE_HIGH_WATER_BYTES) full[lane] = true;
       return full[lane] !== true;
     },
     probe() {

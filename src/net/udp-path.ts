@@ -293,7 +293,9 @@ class KcpPath implements UdpPath {
 
   #arm(now: number): void {
     if (this.#ended) return;
-    const due = Math.min(this.#lanes.check(now), this.#liveness.dueAt, this.#mtu.probeAt);
+    // Before start() nothing is kept up: its time would come again and again.
+    const keepUpAt = this.#events === undefined ? Infinity : Math.min(this.#liveness.dueAt, this.#mtu.probeAt);
+    const due = Math.min(this.#lanes.check(now), keepUpAt);
     // An earlier timer stays: it will find nothing to do, which is cheaper than a new one each time.
     if (this.#timer !== undefined && this.#timerAt <= due && this.#timerAt > now) return;
     this.#timer?.cancel();

@@ -24,7 +24,7 @@ export const HANDSHAKE_REQUEST = {
   fields: {
     timestampMs: {
       type: 'u64',
-      doc: 'max(clock in milliseconds since the epoch, last one sent to this peer + 1): one not above the last accepted is a replay',
+      doc: 'max(clock in milliseconds since the epoch, last one sent to this peer + 1): one not above the last accepted is a replay. Purpose 2: the number of the request within its session, from 1; one not above the last answered is dropped',
     },
     publicKey: {
       type: { fixed: 32 },
