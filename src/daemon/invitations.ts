@@ -57,7 +57,7 @@ export interface Invitations {
    */
   accept(text: string, code: string, name: string | undefined, progress: (text: string) => void): Promise<AcceptResult>;
   list(): InvitationStatus[];
-  /** @throws UNKNOWN_INVITE */
+  /** @throws UNKNOWN_INVITE, INVITE_USED */
   revoke(id: string): void;
   /** Goes on with what a former run of the node began. */
   resume(): void;
@@ -239,8 +239,13 @@ export function createInvitations(options: InvitationsOptions): Invitations {
     revoke(id) {
       const accepting = running.get(id);
       accepting?.stop.abort();
-      const known = store.invitations().some((row) => row.id === id);
-      if (!store.revokeInvitation(id) && !known && accepting === undefined) {
+      const known = store.invitations().find((row) => row.id === id);
+      if (known?.state === 'used') {
+        throw new PeerfsError('INVITE_USED', 'the invitation was accepted already', {
+          hint: 'To end it with that peer: peerfs peers remove.',
+        });
+      }
+      if (!store.revokeInvitation(id) && known === undefined && accepting === undefined) {
         throw new PeerfsError('UNKNOWN_INVITE', `there is no invitation "${id}"`, { hint: 'peerfs invite list' });
       }
     },

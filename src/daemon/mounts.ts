@@ -157,7 +157,10 @@ export function createMounts(options: MountsOptions): Mounts {
           'NOT_MOUNTED',
           directory === undefined ? 'nothing is mounted' : `${directory} is not mounted by this node`,
           {
-            hint: all.length === 0 ? 'peerfs mount' : `Mounted: ${all.map((one) => one.status.directory).join(', ')}`,
+            hint:
+              all.length > 0
+                ? `Mounted: ${all.map((one) => one.status.directory).join(', ')}`
+                : 'This node has nothing mounted; what another program mounted, umount takes down.',
           },
         );
       }

@@ -73,6 +73,10 @@ describe('the command line beside running nodes', { timeout: 240_000 }, () => {
     assert.match(shown, /host is now a peer/);
     for (const word of code.split('-')) assert.ok(!shown.includes(word), 'the code is shown');
     await untilLive(bob, 'guest');
+    const [used] = await rowsOf(bob, 'given');
+    const late = await bob.peerfs(['invite', 'revoke', used?.id ?? '']);
+    assert.equal(late.status, 6);
+    assert.match(late.stderr, /accepted already/);
   });
 
   it('Ctrl-C at the prompt ends with 130; while waiting it says what goes on without it', async () => {
