@@ -68,7 +68,7 @@ export class RemoteShare {
       return await this.call(name, request);
     } catch (error) {
       if (codeOf(error) !== 'OUTCOME_UNKNOWN') throw error;
-      this.log.warn('outcome unknown', { call: name, peer: this.channel.peerId });
+      this.log.warn('outcome-unknown', { call: name });
       throw new PeerfsError('EIO', 'the peer was restarted while it had the call', { cause: error });
     }
   }
