@@ -20,48 +20,32 @@ import type { Clock, Timer } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { decodeFields } from '../wire/codec.ts';
-import { encodeFrame } from '../wire/frame.ts';
 import type { Frame } from '../wire/frame.ts';
-import { FEATURES, MESSAGES, PROTOCOL_VERSION } from '../wire/schema.ts';
+import { FEATURES, PROTOCOL_VERSION } from '../wire/schema.ts';
 import type { CallName, PushName, RequestOf } from '../wire/schema.ts';
-import type { Message } from '../wire/types.ts';
 import type { CallOptions, CallResult, Channel, ChannelState, Handlers, PushHandlers } from './channel.ts';
 import { ChannelPath } from './channel-path.ts';
 import { ChannelPaths } from './channel-paths.ts';
+import { decodePush, encodePush } from './channel-push.ts';
 import type { UnsentReply } from './channel-path.ts';
 import { IncomingCalls } from './incoming-calls.ts';
 import { OutgoingCalls } from './outgoing-calls.ts';
 import type { Path, PathEnd } from './path.ts';
+import { Silence } from './silence.ts';
 
-/** DESIGN of the states, milliseconds: the default of `patienceMs`; silence that ends a first call. */
+/** DESIGN of the states, milliseconds: the default of `patienceMs`. */
 const PATIENCE_MS = 15_000;
-const FIRST_TOUCH_MS = 1_500;
 
 /** Tuning, milliseconds. */
 const TICK_MS = 250;
-/** Silence with calls in flight after which the path is asked for a sign of life, and again this often. */
-const PROBE_AFTER_MS = 500;
-/** Silence with calls in flight after which a path is used only when there is no other. */
-const SUSPECT_AFTER_MS = 4_000;
-/** The same where another path answers. */
-const LEAVE_AFTER_MS = 2_000;
 /** Paths that carry at least this are making progress, bytes a second. */
 const PROGRESS_BYTES = 1024;
 /** A call is a first touch if no frame came for so long: programs at work do not pause, people do. Milliseconds. */
 const IDLE_MS = 500;
-/** A first call waits for at least so many round trips. */
-const FIRST_TOUCH_ROUND_TRIPS = 4;
 
 const GOODBYE_REASON: Readonly<Record<CloseReason, number>> = { 'shutting-down': 0, removed: 1 };
 /** `goodbye` that ends the path it came on and nothing else. */
 const GOODBYE_PATH = 2;
-
-const PUSHES = new Map<number, { readonly name: PushName; readonly message: Message }>(
-  Object.entries(MESSAGES).flatMap(([name, message]) =>
-    message.kind === 'push' ? [[message.tag, { name: name as PushName, message }]] : [],
-  ),
-);
 
 /** `goodbye` reasons of src/wire/schema.ts. */
 export type CloseReason = 'shutting-down' | 'removed';
@@ -120,6 +104,7 @@ class ChannelToPeer implements PeerChannel {
   readonly peerId: string;
   readonly #options: PeerChannelOptions;
   readonly #patienceMs: number;
+  readonly #silence: Silence;
   readonly #outgoing: OutgoingCalls;
   readonly #incoming: IncomingCalls;
   readonly #stateListeners = new Set<(state: ChannelState) => void>();
@@ -135,11 +120,6 @@ class ChannelToPeer implements PeerChannel {
   #unknownPushes = 0;
   #timer: Timer | undefined;
   #tickedAt: number;
-  /** Milliseconds since anything was heard, while that counts. */
-  #silentMs = 0;
-  /** A call was made when nothing was in flight, and nothing has been heard since. */
-  #firstTouch = false;
-  #touchMs = 0;
   /** When the last frame came, Clock.now(). */
   #frameAt = -Infinity;
 
@@ -147,6 +127,7 @@ class ChannelToPeer implements PeerChannel {
     this.peerId = options.peerId;
     this.#options = options;
     this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
+    this.#silence = new Silence(this.#patienceMs);
     const activePath = () => this.#paths.active;
     this.#outgoing = new OutgoingCalls({ patienceMs: this.#patienceMs, activePath });
     this.#incoming = new IncomingCalls({ activePath, malformed: () => (this.#malformed += 1) });
@@ -216,16 +197,14 @@ class ChannelToPeer implements PeerChannel {
   /** Nothing was in flight: silence counts from now. */
   #begin(): void {
     const idle = this.#options.clock.now() - this.#frameAt >= IDLE_MS;
-    this.#firstTouch = idle || this.#state !== 'live';
-    this.#touchMs = 0;
+    this.#silence.begin(idle || this.#state !== 'live');
     this.#paths.expectAnswers();
     this.#wake();
     this.touch();
   }
 
   push<M extends PushName>(name: M, request: RequestOf<M>): void {
-    const message = MESSAGES[name];
-    this.#paths.active?.send(0, [encodeFrame('push', message.tag, 0, message.request, request)], 0);
+    this.#paths.active?.send(0, [encodePush(name, request)], 0);
   }
 
   touch(): void {
@@ -242,12 +221,7 @@ class ChannelToPeer implements PeerChannel {
       return;
     }
     const { bootId, name } = this.#options;
-    const hello = encodeFrame('push', MESSAGES.hello.tag, 0, MESSAGES.hello.request, {
-      version: PROTOCOL_VERSION,
-      features: FEATURES.join(' '),
-      bootId,
-      name,
-    });
+    const hello = encodePush('hello', { version: PROTOCOL_VERSION, features: FEATURES.join(' '), bootId, name });
     const one = new ChannelPath(path, preference, {
       hello: (from, frame) => this.#hello(from, frame),
       frame: (from, frame) => this.#frame(from, frame),
@@ -265,16 +239,12 @@ class ChannelToPeer implements PeerChannel {
   }
 
   #hello(path: ChannelPath, frame: Frame): boolean {
-    if (frame.kind !== 'push' || frame.tag !== MESSAGES.hello.tag) return false;
-    let bootId: string;
-    try {
-      const hello = decodeFields(MESSAGES.hello.request, frame.bytes, frame.bodyStart, frame.bodyEnd);
-      if (hello.version < 1) return false;
-      bootId = Buffer.from(hello.bootId).toString('hex');
-      this.#remoteName = hello.name;
-    } catch {
-      return false;
-    }
+    const push = frame.kind === 'push' ? decodePush(frame) : 'malformed';
+    if (typeof push === 'string' || push.name !== 'hello') return false;
+    const hello = push.request as RequestOf<'hello'>;
+    if (hello.version < 1) return false;
+    const bootId = Buffer.from(hello.bootId).toString('hex');
+    this.#remoteName = hello.name;
     const before = this.#remoteBootId;
     this.#remoteBootId = bootId;
     if (before !== undefined && before !== bootId) this.#restarted(path);
@@ -307,7 +277,7 @@ class ChannelToPeer implements PeerChannel {
 
   /** No path answers, for so long already. */
   #lost(silentMs: number): void {
-    this.#silentMs = silentMs;
+    this.#silence.lost(silentMs);
     this.#setState('reconnecting');
     this.#wake();
     this.touch();
@@ -320,8 +290,7 @@ class ChannelToPeer implements PeerChannel {
 
   /** A sign of life. */
   #heard(): void {
-    this.#silentMs = 0;
-    this.#firstTouch = false;
+    this.#silence.heard();
     if (this.#state !== 'live' && this.#paths.active !== undefined && !this.#closed) this.#setState('live');
   }
 
@@ -349,18 +318,16 @@ class ChannelToPeer implements PeerChannel {
   }
 
   #receivePush(path: ChannelPath, frame: Frame): void {
-    const push = PUSHES.get(frame.tag);
-    if (push === undefined) {
+    const push = decodePush(frame);
+    if (push === 'unknown') {
       this.#unknownPushes += 1;
       return;
     }
-    let request: unknown;
-    try {
-      request = decodeFields(push.message.request, frame.bytes, frame.bodyStart, frame.bodyEnd);
-    } catch {
+    if (push === 'malformed') {
       this.#malformed += 1;
       return;
     }
+    const { request } = push;
     switch (push.name) {
       case 'hello':
         return;
@@ -394,7 +361,7 @@ class ChannelToPeer implements PeerChannel {
   }
 
   #goOffline(code: ErrorCode): void {
-    this.#firstTouch = false;
+    this.#silence.endTouch();
     this.#setState('offline');
     this.#outgoing.failAll(code);
   }
@@ -412,7 +379,7 @@ class ChannelToPeer implements PeerChannel {
     const { heard, bytesMoved } = this.#paths.tick(elapsedMs, this.#patienceMs);
     this.#choose();
     if (heard) this.#heard();
-    else this.#silentMs += elapsedMs;
+    else this.#silence.tick(elapsedMs);
     this.#outgoing.tick(elapsedMs, bytesMoved * 1000 >= PROGRESS_BYTES * elapsedMs);
     this.#outgoing.acknowledge();
     this.#incoming.tick(elapsedMs);
@@ -421,31 +388,31 @@ class ChannelToPeer implements PeerChannel {
     if (this.#outgoing.busy || this.#incoming.running > 0 || undecided) this.#wake();
   }
 
-  /** What the silence so far means. */
+  /** Acts on what the silence so far means. */
   #judge(elapsedMs: number): void {
     if (this.#state === 'offline' || this.#closed) return;
-    if (this.#firstTouch && this.#outgoing.wanted > 0) {
-      this.#touchMs += elapsedMs;
-      const rttMs = this.#paths.active?.path.statistics.rttMs ?? 0;
-      if (this.#touchMs >= Math.max(FIRST_TOUCH_MS, FIRST_TOUCH_ROUND_TRIPS * rttMs)) {
+    switch (this.#silence.judge(elapsedMs, this.#state === 'reconnecting', this.#paths, this.#outgoing)) {
+      case 'fine':
+        return;
+      case 'ask':
+        return this.#paths.probe();
+      case 'leave':
+        return this.#leave();
+      case 'untouched':
         for (const one of this.#paths.all) one.suspect = true;
         return this.#goOffline('EHOSTDOWN');
-      }
+      case 'given-up':
+        this.#goOffline('ETIMEDOUT');
+        // What did not answer for so long is given up, so that the link dials anew.
+        for (const one of this.#paths.all) if (one.ready) one.close('timeout');
     }
-    if (this.#state === 'reconnecting') {
-      if (this.#silentMs < this.#patienceMs) return this.#paths.probe();
-      this.#goOffline('ETIMEDOUT');
-      // What did not answer for so long is given up, so that the link dials anew.
-      for (const one of this.#paths.all) if (one.ready) one.close('timeout');
-      return;
-    }
-    const { active } = this.#paths;
-    const waited = this.#outgoing.bounded > 0 || (this.#firstTouch && this.#outgoing.wanted > 0);
-    if (active === undefined || !waited || active.silentMs < PROBE_AFTER_MS) return;
+  }
+
+  /** The active path does not answer: calls go elsewhere, if there is anywhere. */
+  #leave(): void {
     this.#paths.probe();
-    const anotherAnswers = this.#paths.all.some((one) => one.ready && one.silentMs < PROBE_AFTER_MS);
-    const limitMs = anotherAnswers ? LEAVE_AFTER_MS : SUSPECT_AFTER_MS;
-    if (active.silentMs < limitMs || active.ended) return;
+    const { active } = this.#paths;
+    if (active === undefined || active.ended) return;
     active.suspect = true;
     this.#choose();
     if (this.#paths.active === active) this.#lost(active.silentMs);
@@ -455,7 +422,7 @@ class ChannelToPeer implements PeerChannel {
     if (this.#closed) return;
     const fields = { reason: GOODBYE_REASON[reason] };
     for (const one of this.#paths.all) {
-      if (one.ready) one.path.send(0, [encodeFrame('push', MESSAGES.goodbye.tag, 0, MESSAGES.goodbye.request, fields)]);
+      if (one.ready) one.path.send(0, [encodePush('goodbye', fields)]);
     }
     this.#closed = true;
     this.#timer?.cancel();

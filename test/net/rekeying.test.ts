@@ -36,8 +36,9 @@ test('both sides get the same keys, and each the index that the other chose', ()
   const answered = pair.responder.answer(begin(pair));
   assert.ok(answered !== undefined);
   const done = pair.initiator.finishIndexed(answered.message);
-  assert.deepEqual(done?.keys.handshakeHash, answered.keys.handshakeHash);
-  assert.deepEqual([done?.localIndex, done?.remoteIndex], [answered.remoteIndex, answered.localIndex]);
+  assert.ok(done !== undefined);
+  assert.deepEqual(done.keys.handshakeHash, answered.keys.handshakeHash);
+  assert.deepEqual([done.localIndex, done.remoteIndex], [answered.remoteIndex, answered.localIndex]);
   assert.equal(pair.initiator.isUnderWay(), false);
 });
 
