@@ -2,6 +2,7 @@
  * Race: many addresses at which a peer may be, one path wanted. Tries them one after the other, each a little after
  * the one before, all at once in the end. Owns the order and the time; how an address is tried is the caller's.
  */
+import { setMaxListeners } from 'node:events';
 import type { Clock, Timer } from '../clock.ts';
 import type { Path, PathKind } from './path.ts';
 
@@ -38,6 +39,8 @@ export function startRace<T extends { readonly path: Path }>(options: RaceOption
   const waiting = [...options.candidates];
   const running = new Set<string>();
   const inner = new AbortController();
+  // One for each attempt under way; Node takes more than ten for a leak.
+  setMaxListeners(0, inner.signal);
   let isOver = false;
   let timer: Timer | undefined;
   let settle: (winner: T | undefined) => void = () => undefined;
