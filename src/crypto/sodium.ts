@@ -75,9 +75,32 @@ export function release(address: number, bytes: number): void {
   module._free(address);
 }
 
+/** ChaCha20-Poly1305 within one stretch of memory; places are offsets in it. */
+export interface InPlaceAead {
+  /** Seals `length` bytes at `at`; the tag follows them. */
+  seal(memory: Uint8Array, at: number, length: number, nonceAt: number, keyAt: number): void;
+  /** @returns false if the `sealedLength` bytes, tag included, do not authenticate. */
+  open(memory: Uint8Array, at: number, sealedLength: number, nonceAt: number, keyAt: number): boolean;
+}
+
+const libsodiumInPlace: InPlaceAead = {
+  seal(_memory, at, length, nonceAt, keyAt) {
+    module._crypto_aead_chacha20poly1305_ietf_encrypt(at, 0, at, length, 0, 0, 0, 0, 0, nonceAt, keyAt);
+  },
+  open: (_memory, at, sealedLength, nonceAt, keyAt) =>
+    module._crypto_aead_chacha20poly1305_ietf_decrypt(at, 0, 0, at, sealedLength, 0, 0, 0, 0, nonceAt, keyAt) === 0,
+};
+
+let inPlace = libsodiumInPlace;
+
+/** From now on sealInPlace and openInPlace are done by this, on libsodium's memory; undefined: by libsodium again. */
+export function useInPlaceAead(implementation: InPlaceAead | undefined): void {
+  inPlace = implementation ?? libsodiumInPlace;
+}
+
 /** ChaCha20-Poly1305 over `length` bytes at `at`, in place; the tag follows them. */
 export function sealInPlace(at: number, length: number, nonceAt: number, keyAt: number): void {
-  module._crypto_aead_chacha20poly1305_ietf_encrypt(at, 0, at, length, 0, 0, 0, 0, 0, nonceAt, keyAt);
+  inPlace.seal(module.HEAPU8, at, length, nonceAt, keyAt);
 }
 
 /**
@@ -85,9 +108,7 @@ export function sealInPlace(at: number, length: number, nonceAt: number, keyAt: 
  * @returns false if it does not authenticate; what stands at `at` is then undefined.
  */
 export function openInPlace(at: number, sealedLength: number, nonceAt: number, keyAt: number): boolean {
-  return (
-    module._crypto_aead_chacha20poly1305_ietf_decrypt(at, 0, 0, at, sealedLength, 0, 0, 0, 0, nonceAt, keyAt) === 0
-  );
+  return inPlace.open(module.HEAPU8, at, sealedLength, nonceAt, keyAt);
 }
 
 /** SipHash-2-4 of `length` bytes; 8 bytes to `outAt`. */

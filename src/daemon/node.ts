@@ -11,6 +11,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Clock } from '../clock.ts';
 import { useAead } from '../crypto/aead.ts';
 import { fingerprintWords, peerIdOf } from '../crypto/identity.ts';
+import { useInPlaceAead } from '../crypto/sodium.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { LeaseTable } from '../fs/leases.ts';
 import type { Logger } from '../log.ts';
@@ -19,7 +20,7 @@ import { createLink } from '../net/link.ts';
 import { formatAddress, localAddresses } from '../net/local-addresses.ts';
 import type { PeerBook } from '../net/peer-book.ts';
 import { tryLockFile } from '../sys/file-lock.ts';
-import { opensslAead } from '../sys/openssl.ts';
+import { opensslAead, opensslInPlace } from '../sys/openssl.ts';
 import { parseListen, toPetname, type Config } from './config.ts';
 import { openControlSocket, type ControlHandlers } from './control.ts';
 import type { MountStatus, NodeStatus } from './control-protocol.ts';
@@ -69,6 +70,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const { home, config, clock, log } = options;
   const aead = opensslAead();
   if (aead !== undefined) useAead(aead);
+  useInPlaceAead(opensslInPlace());
   const lock = tryLockFile(home.lockFile);
   if (lock === undefined) {
     throw new PeerfsError('NODE_ALREADY_RUNNING', `a node is already running for the home ${home.directory}`, {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { nodeAeadKey, type MakeAeadKey } from '../../src/crypto/aead.ts';
-import { opensslAead } from '../../src/sys/openssl.ts';
+import { memory, openInPlace, release, reserve, sealInPlace, useInPlaceAead } from '../../src/crypto/sodium.ts';
+import { opensslAead, opensslInPlace } from '../../src/sys/openssl.ts';
 
 const openssl = opensslAead();
 const LENGTHS = [0, 1, 15, 16, 17, 64, 1400, 4096, 65_537, 262_144];
@@ -88,4 +89,43 @@ test('openssl: output without room and keys or nonces of wrong length are refuse
   key.begin(Buffer.alloc(12), true);
   assert.throws(() => key.update(Buffer.alloc(10), Buffer.alloc(10), 1), RangeError);
   key.destroy();
+});
+
+test("in libsodium's memory OpenSSL and libsodium give the same bytes, open each other and refuse what was changed", () => {
+  const native = opensslInPlace();
+  assert.ok(native);
+  const most = 70_000;
+  const at = reserve(most + 16);
+  const [keyAt, nonceAt] = [reserve(32), reserve(12)];
+  try {
+    for (const length of [0, 1, 63, 64, 1400, 3072, most]) {
+      memory().set(randomBytes(32), keyAt);
+      memory().set(randomBytes(12), nonceAt);
+      const plain = randomBytes(length);
+      const sealBy = (implementation: typeof native | undefined): Buffer => {
+        useInPlaceAead(implementation);
+        memory().set(plain, at);
+        sealInPlace(at, length, nonceAt, keyAt);
+        return Buffer.from(memory().subarray(at, at + length + 16));
+      };
+      const sealed = sealBy(undefined);
+      assert.deepEqual(sealBy(native), sealed);
+      for (const implementation of [undefined, native]) {
+        useInPlaceAead(implementation);
+        memory().set(sealed, at);
+        assert.equal(openInPlace(at, length + 16, nonceAt, keyAt), true);
+        assert.deepEqual(Buffer.from(memory().subarray(at, at + length)), plain);
+        const bad = Buffer.from(sealed);
+        bad[length] = (bad[length] ?? 0) ^ 4;
+        memory().set(bad, at);
+        assert.equal(openInPlace(at, length + 16, nonceAt, keyAt), false);
+      }
+      // The memory grows, and with that moves.
+      const grown = reserve(40 * 1024 * 1024);
+      release(grown, 40 * 1024 * 1024);
+    }
+  } finally {
+    useInPlaceAead(undefined);
+  }
+  assert.throws(() => native.seal(new Uint8Array(64), 50, 10, 0, 0), RangeError);
 });
