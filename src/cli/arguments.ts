@@ -18,6 +18,7 @@ export const startFlags = {
   }),
   inbox: Flags.string({ summary: 'Folder in which each peer gets an inbox of its name.', helpValue: '<dir>' }),
   lan: Flags.boolean({ summary: 'Look for peers on the local network.', allowNo: true }),
+  fuse: Flags.string({ summary: 'How mounts are made: kernel (/dev/fuse) or fuse-native.', helpValue: '<binding>' }),
 };
 
 export interface StartFlags {
@@ -25,6 +26,7 @@ export interface StartFlags {
   readonly paths?: string | undefined;
   readonly inbox?: string | undefined;
   readonly lan?: boolean | undefined;
+  readonly fuse?: string | undefined;
 }
 
 /** What the flags say about settings; a flag that was not given says nothing. */
@@ -34,6 +36,7 @@ export function overridesOf(flags: StartFlags): ConfigOverrides {
     ...(flags.paths === undefined ? {} : { paths: flags.paths }),
     ...(flags.inbox === undefined ? {} : { inbox: resolve(flags.inbox) }),
     ...(flags.lan === undefined ? {} : { lan: String(flags.lan) }),
+    ...(flags.fuse === undefined ? {} : { fuse: flags.fuse }),
   };
 }
 

@@ -31,6 +31,7 @@ export interface Config {
   readonly mountpoint: string;
   readonly patienceMs: number;
   readonly links: 'confined' | 'verbatim';
+  readonly fuse: 'kernel' | 'fuse-native';
   readonly logLevel: LogLevel;
 }
 
@@ -105,6 +106,11 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
     default: () => 'confined',
     ...oneOf('confined', 'verbatim'),
   },
+  fuse: {
+    doc: 'How the mount is made: kernel speaks to /dev/fuse; fuse-native is the npm package over libfuse 2, with less to it.',
+    default: () => 'kernel',
+    ...oneOf('kernel', 'fuse-native'),
+  },
   logLevel: {
     doc: 'How much the log tells. debug names files and addresses.',
     default: () => 'info',
@@ -152,6 +158,7 @@ export function loadConfig(file: string, overrides: ConfigOverrides = {}): Confi
     mountpoint: value('mountpoint'),
     patienceMs: value('patienceMs'),
     links: value('links'),
+    fuse: value('fuse'),
     logLevel: value('logLevel'),
   };
 }

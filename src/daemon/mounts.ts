@@ -8,6 +8,7 @@ import type { Clock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { clearDeadMount } from '../fs/fuse/dead-mount.ts';
 import { mountFuse } from '../fs/fuse/mount.ts';
+import { mountFuseNative } from '../fs/fuse-native.ts';
 import type { MountHandle } from '../fs/kernel.ts';
 import { createMount, type Mount } from '../fs/mount.ts';
 import type { PeerDirectory } from '../fs/mount-peers.ts';
@@ -19,7 +20,7 @@ import { makeFolders, realPlace } from './places.ts';
 
 export interface MountsOptions {
   readonly peers: PeerDirectory;
-  readonly config: Pick<Config, 'mountpoint' | 'links'>;
+  readonly config: Pick<Config, 'mountpoint' | 'links' | 'fuse'>;
   /** 16 bytes. */
   readonly inodeKey: Uint8Array;
   /** Throws when the place must not be a mountpoint. */
@@ -84,7 +85,8 @@ export function createMounts(options: MountsOptions): Mounts {
       log,
     });
     try {
-      const handle = await mountFuse(fileSystem, {
+      const mountFileSystem = options.config.fuse === 'kernel' ? mountFuse : mountFuseNative;
+      const handle = await mountFileSystem(fileSystem, {
         mountpoint: directory,
         readOnly,
         allowOther,

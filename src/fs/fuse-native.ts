@@ -1,6 +1,6 @@
 /**
  * The second FUSE binding: npm fuse-native 2.2.6 over libfuse 2, for systems without Linux' /dev/fuse, such as macOS
- * with macFUSE. Optional: not among the dependencies, loaded when asked for.
+ * with macFUSE. Optional: loaded when asked for (setting `fuse`); it needs libfuse 2 on the system.
  *
  * By paths: each call walks from the root and gives its references back at once. What it cannot do, whatever we do:
  * times in whole milliseconds, and utimens hands over the access time for both; inode numbers and statfs in 32 bits;
