@@ -12,7 +12,8 @@ import { createServing, type ShareProvider } from '../fs/serve.ts';
 import type { Logger } from '../log.ts';
 import type { Link } from '../net/link.ts';
 import type { Path } from '../net/path.ts';
-import { createPeerChannel, type CloseReason, type PeerChannel } from '../net/peer-channel.ts';
+import type { CloseReason, PeerChannel } from '../net/channel.ts';
+import { createPeerChannel } from '../net/peer-channel.ts';
 import type { PeerStatus } from './control-protocol.ts';
 import type { PeerRecord, Store } from './store.ts';
 

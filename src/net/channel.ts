@@ -2,6 +2,7 @@
  * Channel: calls between two peers, whatever paths there are at the moment. This file holds the interface that
  * src/fs builds on; src/net/peer-channel.ts is the implementation.
  */
+import type { Path } from './path.ts';
 import type { CallName, PushName, ReplyOf, RequestOf } from '../wire/schema.ts';
 
 /**
@@ -66,3 +67,40 @@ export type Handlers = {
 };
 
 export type PushHandlers = { readonly [M in PushName]?: (request: RequestOf<M>) => void };
+
+/** `goodbye` reasons of src/wire/schema.ts. */
+export type CloseReason = 'shutting-down' | 'removed';
+
+/** A Channel as the side that keeps it alive sees it. */
+export interface PeerChannel extends Channel {
+  /** What the peer calls itself; undefined before the first contact. */
+  readonly remoteName: string | undefined;
+  /** Every path that has not ended, ready or not. */
+  readonly paths: readonly Path[];
+  /** The path that calls ride on now. */
+  readonly activePath: Path | undefined;
+  readonly statistics: PeerChannelStatistics;
+  /** Who answers the peer's calls and pushes; until it is called they fail with UNSUPPORTED. */
+  serve(handlers: Handlers, pushHandlers: PushHandlers): void;
+  /** Takes over the path (not yet started). A lower preference is used first. */
+  attach(path: Path, preference: number): void;
+  /** Closes one path: what is under way on it goes on another. */
+  detach(path: Path): void;
+  /** A path would be useful now: dial without waiting for the back-off. @returns a function that stops it. */
+  onPathNeeded(listener: () => void): () => void;
+  /** Someone is about to use the peer: asks for a path when there is none. */
+  touch(): void;
+  /** Says goodbye, fails what is in flight with EHOSTDOWN, closes all paths. Idempotent. */
+  close(reason: CloseReason): void;
+}
+
+/** Counted since the channel was made. */
+export interface PeerChannelStatistics {
+  readonly callsSent: number;
+  readonly callsAnswered: number;
+  readonly callsResent: number;
+  /** Frames that broke the protocol. */
+  readonly malformed: number;
+  /** Pushes that this version does not know. */
+  readonly unknownPushes: number;
+}

@@ -12,7 +12,7 @@ import type { Logger } from '../log.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Path, PathKind } from './path.ts';
 import type { KnownPeer, PeerBook } from './peer-book.ts';
-import type { PeerChannel } from './peer-channel.ts';
+import type { PeerChannel } from './channel.ts';
 import { candidateKey, startRace, type Candidate } from './race.ts';
 
 /** Tuning. Milliseconds. */

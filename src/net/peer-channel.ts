@@ -23,7 +23,16 @@ import type { Logger } from '../log.ts';
 import type { Frame } from '../wire/frame.ts';
 import { FEATURES, PROTOCOL_VERSION } from '../wire/schema.ts';
 import type { CallName, PushName, RequestOf } from '../wire/schema.ts';
-import type { CallOptions, CallResult, Channel, ChannelState, Handlers, PushHandlers } from './channel.ts';
+import type {
+  CallOptions,
+  CallResult,
+  ChannelState,
+  CloseReason,
+  Handlers,
+  PeerChannel,
+  PeerChannelStatistics,
+  PushHandlers,
+} from './channel.ts';
 import { ChannelPath } from './channel-path.ts';
 import { ChannelPaths } from './channel-paths.ts';
 import { decodePush, encodePush } from './channel-push.ts';
@@ -47,9 +56,6 @@ const GOODBYE_REASON: Readonly<Record<CloseReason, number>> = { 'shutting-down':
 /** `goodbye` that ends the path it came on and nothing else. */
 const GOODBYE_PATH = 2;
 
-/** `goodbye` reasons of src/wire/schema.ts. */
-export type CloseReason = 'shutting-down' | 'removed';
-
 export interface PeerChannelOptions {
   /** Base32 of the peer's public key. */
   readonly peerId: string;
@@ -61,39 +67,6 @@ export interface PeerChannelOptions {
   readonly log: Logger;
   /** How long a call may see no progress at all, milliseconds. */
   readonly patienceMs?: number;
-}
-
-export interface PeerChannel extends Channel {
-  /** What the peer calls itself; undefined before the first contact. */
-  readonly remoteName: string | undefined;
-  /** Every path that has not ended, ready or not. */
-  readonly paths: readonly Path[];
-  /** The path that calls ride on now. */
-  readonly activePath: Path | undefined;
-  readonly statistics: PeerChannelStatistics;
-  /** Who answers the peer's calls and pushes; until it is called they fail with UNSUPPORTED. */
-  serve(handlers: Handlers, pushHandlers: PushHandlers): void;
-  /** Takes over the path (not yet started). A lower preference is used first. */
-  attach(path: Path, preference: number): void;
-  /** Closes one path: what is under way on it goes on another. */
-  detach(path: Path): void;
-  /** A path would be useful now: dial without waiting for the back-off. @returns a function that stops it. */
-  onPathNeeded(listener: () => void): () => void;
-  /** Someone is about to use the peer: asks for a path when there is none. */
-  touch(): void;
-  /** Says goodbye, fails what is in flight with EHOSTDOWN, closes all paths. Idempotent. */
-  close(reason: CloseReason): void;
-}
-
-/** Counted since the channel was made. */
-export interface PeerChannelStatistics {
-  readonly callsSent: number;
-  readonly callsAnswered: number;
-  readonly callsResent: number;
-  /** Frames that broke the protocol. */
-  readonly malformed: number;
-  /** Pushes that this version does not know. */
-  readonly unknownPushes: number;
 }
 
 export function createPeerChannel(options: PeerChannelOptions): PeerChannel {

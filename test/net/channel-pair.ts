@@ -3,7 +3,7 @@ import { PeerfsError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { CallResult, Handlers } from '../../src/net/channel.ts';
 import { createPeerChannel } from '../../src/net/peer-channel.ts';
-import type { PeerChannel } from '../../src/net/peer-channel.ts';
+import type { PeerChannel } from '../../src/net/channel.ts';
 import { MESSAGES } from '../../src/wire/schema.ts';
 import type { CallName } from '../../src/wire/schema.ts';
 import { createManualClock } from '../manual-clock.ts';

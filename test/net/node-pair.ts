@@ -11,7 +11,7 @@ import { createServing } from '../../src/fs/serve.ts';
 import type { Serving } from '../../src/fs/serve.ts';
 import type { ByteString } from '../../src/bytestring.ts';
 import { createPeerChannel } from '../../src/net/peer-channel.ts';
-import type { PeerChannel } from '../../src/net/peer-channel.ts';
+import type { PeerChannel } from '../../src/net/channel.ts';
 import { createMemoryTree } from '../fs/memory-tree.ts';
 import type { MemoryTree } from '../fs/memory-tree.ts';
 import { settle } from '../manual-clock.ts';
