@@ -21,6 +21,12 @@ const MAX_RUNNING = 2048;
 const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
 /** Replies made or being made and not yet taken by a path; calls that would add payload wait above it. */
 const MAX_REPLY_BYTES = 64 * 1024 * 1024;
+/** Above this every call waits. */
+const MAX_ALL_REPLY_BYTES = 2 * MAX_REPLY_BYTES;
+/** Refusals and repeated answers do not wait; a peer that makes so many and takes none loses its path. */
+const MAX_UNTAKEN_BYTES = 3 * MAX_REPLY_BYTES;
+/** What a frame that waits costs besides its bytes: objects, measured roughly. */
+const FRAME_COST_BYTES = 256;
 /** A sign of a long call goes out this often, and for so long. */
 const WORKING_EVERY_MS = 5_000;
 const WORKING_FOR_MS = 600_000;
@@ -38,16 +44,19 @@ class Running implements CallContext {
   readonly callId: number;
   readonly message: Message;
   readonly payload: Uint8Array;
+  /** Of the whole request: its payload is a view that keeps all of it. */
+  readonly requestBytes: number;
   /** Where the request came from last. */
   path: ChannelPath;
   ageMs = 0;
   signMs = 0;
   #controller: AbortController | undefined;
 
-  constructor(callId: number, message: Message, payload: Uint8Array, path: ChannelPath) {
-    this.callId = callId;
+  constructor(frame: Frame, message: Message, path: ChannelPath) {
+    this.callId = frame.callId;
     this.message = message;
-    this.payload = payload;
+    this.payload = payloadOf(frame);
+    this.requestBytes = frame.bytes.length;
     this.path = path;
   }
 
@@ -109,15 +118,16 @@ export class IncomingCalls {
     if (call === undefined || this.#handlers === undefined) {
       return this.#send(path, [encodeFailure(frame.tag, callId, 'UNSUPPORTED')]);
     }
-    const payloadBytes = frame.bytes.length - frame.bodyEnd;
     if (
       this.#running.size + this.#held.length >= MAX_RUNNING ||
-      this.#requestBytes + payloadBytes > MAX_REQUEST_BYTES ||
+      this.#requestBytes + frame.bytes.length > MAX_REQUEST_BYTES ||
       (!call.message.idempotent && !this.#cache.hasRoom)
     ) {
       return this.#send(path, [encodeFailure(frame.tag, callId, 'OVERLOADED')]);
     }
-    if (this.#replyBytes > MAX_REPLY_BYTES && call.message.replyPayload > 0) {
+    const most = call.message.replyPayload > 0 ? MAX_REPLY_BYTES : MAX_ALL_REPLY_BYTES;
+    if (this.#replyBytes > most) {
+      this.#requestBytes += frame.bytes.length;
       this.#held.push({ frame, path });
       this.#heldIds.add(callId);
       return;
@@ -127,18 +137,18 @@ export class IncomingCalls {
 
   #start(frame: Frame, path: ChannelPath, name: CallName, message: Message, handlers: Handlers): void {
     let request: unknown;
-    const payload = payloadOf(frame);
+    const running = new Running(frame, message, path);
     try {
       request = decodeFields<Fields>(message.request, frame.bytes, frame.bodyStart, frame.bodyEnd);
-      if (payload.length > message.requestPayload) throw new PeerfsError('PROTOCOL', 'malformed: payload too long');
+      if (running.payload.length > message.requestPayload)
+        throw new PeerfsError('PROTOCOL', 'malformed: payload too long');
     } catch (error) {
       this.#options.malformed(path);
       const text = error instanceof PeerfsError ? error.message : '';
       return this.#send(path, [encodeFailure(frame.tag, frame.callId, 'PROTOCOL', text)]);
     }
-    const running = new Running(frame.callId, message, payload, path);
     this.#running.set(frame.callId, running);
-    this.#requestBytes += payload.length;
+    this.#requestBytes += running.requestBytes;
     this.#replyBytes += message.replyPayload;
     const boot = this.#boot;
     const handler = handlers[name] as AnyHandler;
@@ -173,7 +183,7 @@ export class IncomingCalls {
   }
 
   #done(running: Running, boot: number, head: Buffer, payload: Uint8Array | undefined): void {
-    this.#requestBytes -= running.payload.length;
+    this.#requestBytes -= running.requestBytes;
     this.#replyBytes -= running.message.replyPayload;
     if (boot !== this.#boot) return;
     this.#running.delete(running.callId);
@@ -186,18 +196,19 @@ export class IncomingCalls {
     const usable = path.ended ? this.#options.activePath() : path;
     // Without a path the reply is dropped: its caller sends the call again on the next one.
     if (usable === undefined) return;
-    let bytes = 0;
-    for (const piece of pieces) bytes += piece.length;
-    this.#replyBytes += bytes;
-    usable.send(laneOf(bytes), pieces, bytes);
+    const bytes = lengthOf(pieces);
+    this.#replyBytes += bytes + FRAME_COST_BYTES;
+    usable.send(laneOf(bytes), pieces, bytes + FRAME_COST_BYTES);
+    if (this.#replyBytes <= MAX_UNTAKEN_BYTES) return;
+    this.#options.malformed(usable);
+    usable.close('broken');
   }
 
   /** A path ended before it took this reply. */
   sendElsewhere(lane: Lane, pieces: readonly Uint8Array[]): void {
     const path = this.#options.activePath();
     if (path === undefined) return;
-    let bytes = 0;
-    for (const piece of pieces) bytes += piece.length;
+    const bytes = lengthOf(pieces) + FRAME_COST_BYTES;
     this.#replyBytes += bytes;
     path.send(lane, pieces, bytes);
   }
@@ -210,8 +221,7 @@ export class IncomingCalls {
   #resume(): void {
     if (this.#replyBytes > MAX_REPLY_BYTES / 2) return;
     const held = this.#held;
-    this.#held = [];
-    this.#heldIds.clear();
+    this.#forgetHeld();
     for (const { frame, path } of held) this.request(frame, path);
   }
 
@@ -228,7 +238,11 @@ export class IncomingCalls {
     if (kept !== undefined) return this.#send(path, [kept]);
     if (!this.#cache.hasRoom) return;
     // Not seen, or done and forgotten: should the request still come, it must not run.
-    if (this.#heldIds.delete(callId)) this.#held = this.#held.filter((held) => held.frame.callId !== callId);
+    if (this.#heldIds.delete(callId)) {
+      const others = this.#held.filter((held) => held.frame.callId !== callId);
+      for (const { frame: held } of this.#held) if (held.callId === callId) this.#requestBytes -= held.bytes.length;
+      this.#held = others;
+    }
     const failure = encodeFailure(tag, callId, 'CANCELLED');
     this.#cache.keep(callId, failure);
     this.#send(path, [failure]);
@@ -246,9 +260,14 @@ export class IncomingCalls {
     this.#boot += 1;
     for (const running of this.#running.values()) running.abort();
     this.#running.clear();
+    this.#forgetHeld();
+    this.#cache = createReplyCache();
+  }
+
+  #forgetHeld(): void {
+    for (const { frame } of this.#held) this.#requestBytes -= frame.bytes.length;
     this.#held = [];
     this.#heldIds.clear();
-    this.#cache = createReplyCache();
   }
 
   tick(elapsedMs: number): void {
@@ -262,4 +281,10 @@ export class IncomingCalls {
       }
     }
   }
+}
+
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  return length;
 }
