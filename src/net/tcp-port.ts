@@ -26,6 +26,8 @@ const UNPROVEN_LEAST_MS = 5_000;
 const UNPROVEN_MOST_MS = 30_000;
 /** What a connection may send before its handshake proves itself; a peer's first frames may follow at once. Bytes. */
 const MAX_EARLY_BYTES = 64 * 1024;
+/** Who was told why it is refused has so long to close. Milliseconds. */
+const REFUSED_MS = 2_000;
 
 export interface TcpListenerOptions {
   readonly host: string;
@@ -50,6 +52,7 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
   const { host, port, identity, clock } = options;
   const halfOpen = new Map<Socket, string>();
   const decoys = new Set<Socket>();
+  const refused = new Set<Socket>();
 
   /** Ends the connection some time from now, as if nobody were there. */
   const expire = (socket: Socket): Timer =>
@@ -72,6 +75,17 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
     });
     // Without a listener for it, what comes is thrown away; closing with bytes unread would show as a reset.
     socket.resume();
+  };
+
+  /** Whoever never closes its end would keep the connection, and the listener from closing, for ever. */
+  const refuse = (socket: Socket): void => {
+    refused.add(socket);
+    socket.end();
+    const timer = clock.after(REFUSED_MS, () => socket.destroy());
+    socket.on('close', () => {
+      timer.cancel();
+      refused.delete(socket);
+    });
   };
 
   const accept = (socket: Socket): void => {
@@ -101,7 +115,7 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
       end();
       socket.off('data', take);
       socket.write(answer.message);
-      if (answer.keys === undefined) socket.end();
+      if (answer.keys === undefined) refuse(socket);
       else options.onWelcome(socket, gathered.subarray(expected), answer);
     };
     const hush = (): void => {
@@ -114,13 +128,15 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
 
   const server = createServer({ noDelay: true }, accept);
   await bind(server, host, port);
+  // A connection that could not be taken (no descriptors left) is no end of the node.
+  server.on('error', options.onDropped);
   const bound = server.address();
   return {
     port: bound !== null && typeof bound === 'object' ? bound.port : port,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        for (const socket of [...halfOpen.keys(), ...decoys]) socket.destroy();
+        for (const socket of [...halfOpen.keys(), ...decoys, ...refused]) socket.destroy();
       }),
   };
 }

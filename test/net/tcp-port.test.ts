@@ -155,3 +155,38 @@ test('closing the listener ends what is half open', async () => {
   });
   assert.ok(waiting.every(({ socket }) => socket.destroyed));
 });
+
+test('who is refused and never closes its end is closed after a while', async () => {
+  const clock = createManualClock();
+  const identity = createIdentity();
+  const listener = await listenTcp({
+    host: '127.0.0.1',
+    port: 0,
+    identity,
+    clock,
+    onMessage: () => ({ message: Buffer.from('no'), keys: undefined }),
+    onWelcome: () => assert.fail('nobody is welcome'),
+    onDropped: () => undefined,
+  });
+  const socket = connect({ host: '127.0.0.1', port: listener.port, allowHalfOpen: true });
+  try {
+    await once(socket, 'connect');
+    const { message } = initiate({
+      identity: createIdentity(),
+      remotePublicKey: identity.publicKey,
+      psk: randomBytes(32),
+      payload: new Uint8Array(0),
+    });
+    socket.write(message);
+    const [said] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(said.toString(), 'no');
+    const reset = once(socket, 'error');
+    clock.advance(3_000);
+    // Closed for good: what is written now comes back as a reset.
+    const writing = setInterval(() => socket.write('x'), 10);
+    await reset.finally(() => clearInterval(writing));
+  } finally {
+    socket.destroy();
+    await listener.close();
+  }
+});
