@@ -30,6 +30,8 @@ const SOCKET_AHEAD_BYTES = 512 * 1024;
 /** What the kernel may hold unsent; by itself it takes megabytes, and all that comes after waits for them. */
 const KERNEL_AHEAD_BYTES = 256 * 1024;
 const LANE_HIGH_WATER_BYTES = 4 * 1024 * 1024;
+/** A ping is not answered by a socket with so much in hand: who asks and never reads would fill the memory. */
+const PONG_LIMIT_BYTES = 2 * 1024 * 1024;
 /** Tuning. Milliseconds. */
 const TICK_MS = 1000;
 const KEEPALIVE_MS = 15_000;
@@ -163,7 +165,8 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
         else events.frame(type, body);
         return;
       case TYPE.ping:
-        return write([Uint8Array.of(TYPE.pong)]);
+        if (socket.writableLength < PONG_LIMIT_BYTES) write([Uint8Array.of(TYPE.pong)]);
+        return;
       case TYPE.pong:
         if (pingSentAt === undefined) return;
         statistics.rttMs = smooth(statistics.rttMs, clock.now() - pingSentAt);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import type { Lane, Path, PathEnd } from '../../src/net/path.ts';
@@ -225,6 +226,29 @@ test('keys are replaced every two minutes of use while frames go both ways', asy
         numbers.map((_, i) => i),
       );
     }
+  } finally {
+    pair.close();
+  }
+});
+
+test('pings of a far end that reads nothing do not fill the memory', async () => {
+  const pair = await createTcpPair(systemClock);
+  try {
+    const [asking, answering] = pair.sockets;
+    start(pair.paths[1]);
+    await settle();
+    asking.pause();
+    for (let round = 0; round < 400; round++) {
+      const pings = Array.from({ length: 1000 }, () => pair.streams[0].sealFrame([Uint8Array.of(2)]));
+      if (!asking.write(Buffer.concat(pings))) await Promise.race([once(asking, 'drain'), settle()]);
+    }
+    const { bytesReceived } = pair.paths[1].statistics;
+    await until(
+      'all pings came',
+      () => pair.paths[1].statistics.bytesReceived > bytesReceived || asking.writableLength === 0,
+    );
+    await until('all was written', () => asking.writableLength === 0);
+    assert.ok(answering.writableLength < 3 * 1024 * 1024, `${answering.writableLength} bytes wait`);
   } finally {
     pair.close();
   }
