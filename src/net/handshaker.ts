@@ -56,6 +56,8 @@ export interface HandshakerCounters {
   /** Handshakes not looked at because their source, or all together, made too many. */
   readonly handshakesLimited: number;
   readonly handshakesRefused: number;
+  /** Not answered because something of ours failed: a book that cannot be written, mostly. */
+  readonly handshakesFailed: number;
 }
 
 export interface Handshaker {
@@ -75,7 +77,7 @@ export interface Handshaker {
 
 export function createHandshaker(options: HandshakerOptions): Handshaker {
   const { identity, book, name, clock, onJoined } = options;
-  const counters = { handshakesLimited: 0, handshakesRefused: 0 };
+  const counters = { handshakesLimited: 0, handshakesRefused: 0, handshakesFailed: 0 };
   const responder = createResponder({ identity, book, name, onJoined });
   const limit = createRateLimit({ clock, ...HANDSHAKES });
   return {
@@ -98,7 +100,14 @@ export function createHandshaker(options: HandshakerOptions): Handshaker {
         counters.handshakesLimited += 1;
         return undefined;
       }
-      const answer = responder.answer(message1, newIndex);
+      let answer: ResponderAnswer;
+      try {
+        answer = responder.answer(message1, newIndex);
+      } catch {
+        // A full disk, say, which a peer can bring about: silence, not the end of the node.
+        counters.handshakesFailed += 1;
+        return undefined;
+      }
       if (answer !== undefined && answer.keys === undefined) counters.handshakesRefused += 1;
       return answer;
     },

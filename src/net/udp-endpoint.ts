@@ -115,8 +115,15 @@ class DatagramEndpoint implements UdpEndpoint {
           return finish(() => reject(new PeerfsError('ETIMEDOUT', 'no answer')));
         }
         const localIndex = this.sessions.newIndex();
+        let initiation: Initiation;
+        try {
+          initiation = this.#options.handshaker.begin(target, localIndex);
+        } catch (error) {
+          // The book could not be written; this may be a timer's call, with nobody above to catch it.
+          return finish(() => reject(error instanceof Error ? error : new PeerfsError('EIO')));
+        }
         const pending: Pending = {
-          initiation: this.#options.handshaker.begin(target, localIndex),
+          initiation,
           done: ({ payload, keys }, remote) =>
             finish(() => {
               try {

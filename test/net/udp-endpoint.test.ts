@@ -6,7 +6,7 @@ import { createHandshaker, type DialTarget } from '../../src/net/handshaker.ts';
 import { openUdpEndpoint, type UdpEndpoint } from '../../src/net/udp-endpoint.ts';
 import type { UdpPath } from '../../src/net/udp-path.ts';
 import { createManualClock, type ManualClock } from '../manual-clock.ts';
-import { createMemoryPeerBook } from './memory-peer-book.ts';
+import { createMemoryPeerBook, type MemoryPeerBook } from './memory-peer-book.ts';
 import { createSimulatedNetwork, type Conditions, type SimulatedNetwork } from './simulated-network.ts';
 
 const SECRET = new Uint8Array(32).fill(7);
@@ -18,6 +18,7 @@ interface Side {
   readonly identity: Identity;
   readonly endpoint: UdpEndpoint;
   readonly arrived: UdpPath[];
+  readonly book: MemoryPeerBook;
 }
 
 interface World {
@@ -46,7 +47,7 @@ async function createWorld(seed: number, conditions: Partial<Conditions> = {}): 
       clock,
       onPath: (_peerId, path) => arrived.push(path),
     });
-    return { identity, endpoint, arrived };
+    return { identity, endpoint, arrived, book };
   };
   const [a, b] = [await open(0), await open(1)];
   const { publicKey } = b.identity;
@@ -191,4 +192,26 @@ test('nobody there: dialling ends with ETIMEDOUT', async () => {
   await clock.run(10_000);
   await failed;
   await Promise.all([a.endpoint.close(), b.endpoint.close()]);
+});
+
+test('a book that cannot be written fails handshakes of both directions, and nothing else', async () => {
+  const world = await createWorld(1);
+  const { clock, a, b, toB } = world;
+  const full = () => {
+    throw new Error('disk full');
+  };
+  const nextTimestamp = a.book.nextTimestamp.bind(a.book);
+  // The answering side: silence.
+  b.book.acceptTimestamp = full;
+  const unanswered = a.endpoint.connect(toB, NEVER).catch(codeOf);
+  await clock.run(10_000);
+  assert.equal(await unanswered, 'ETIMEDOUT');
+  // The dialling side, when it repeats itself.
+  let made = 0;
+  a.book.nextTimestamp = (peerId) => (made++ === 0 ? nextTimestamp(peerId) : full());
+  const failed = a.endpoint
+    .connect(toB, NEVER)
+    .catch((error: unknown) => (error instanceof Error ? error.message : ''));
+  await clock.run(10_000);
+  assert.equal(await failed, 'disk full');
 });
