@@ -3,7 +3,7 @@
  * listing goes on where it stopped whatever changes meanwhile; reading from the beginning asks anew.
  */
 import { join, ROOT, type ByteString } from '../bytestring.ts';
-import { PeerfsError } from '../errors.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
 import { LIMITS } from '../wire/schema.ts';
 import type { DirectoryRow, EntryReply, KernelFileSystem } from './kernel.ts';
 import type { MountCore } from './mount-core.ts';
@@ -94,9 +94,19 @@ export function directoryOperations(core: MountCore): DirectoryOperations {
     // What was listed may have been recalled since: then the kernel is told, but not to keep it.
     const known = plus ? share.tree.known(path) : undefined;
     const attributes = known ?? listed.attributes;
-    const entry = plus ? core.entry(node, name, share, path, attributes) : undefined;
+    const entry = plus ? listedEntry(node, name, share, path, attributes) : undefined;
     const inode = entry?.attributes.inode ?? share.nodes.get(attributes.inode)?.inode ?? share.inodeNumber(attributes);
     return { name, cursor, entry, inode, type: attributes.mode & S_IFMT };
+  }
+
+  /** A directory that claims to stand within itself does not spoil the listing. */
+  function listedEntry(...given: Parameters<MountCore['entry']>): EntryReply | undefined {
+    try {
+      return core.entry(...given);
+    } catch (error) {
+      if (codeOf(error) !== 'ELOOP') throw error;
+      return undefined;
+    }
   }
 
   function topEntry(node: MountNode): EntryReply | undefined {

@@ -4,6 +4,7 @@
  */
 import type { ByteString } from '../bytestring.ts';
 import { ROOT } from '../bytestring.ts';
+import { PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
 import { ROOT_NODE, type NodeId } from './kernel.ts';
 import type { MountedShare, MountNode, PeerNames } from './mount-node.ts';
@@ -36,7 +37,7 @@ export class MountNodes {
     return node;
   }
 
-  /** The node of the file with these attributes, found under this name; made if there is none. */
+  /** The node of the file with these attributes, found under this name; made if there is none. @throws PeerfsError ELOOP. */
   adopt(parent: MountNode, name: ByteString, share: MountedShare, attributes: Attributes, isTop: boolean): MountNode {
     let node = share.nodes.get(attributes.inode);
     if (node?.identity !== undefined && !isSameFile(node.identity, attributes)) node = undefined;
@@ -53,6 +54,9 @@ export class MountNodes {
         isTop,
       );
       share.nodes.set(inode, node);
+    } else if (isAbove(node, parent)) {
+      // Only a peer that lies, or whose disk is broken, has such; paths would have no end.
+      throw new PeerfsError('ELOOP', 'a directory within itself');
     }
     node.mode = attributes.mode;
     this.link(parent, name, node);
@@ -61,9 +65,9 @@ export class MountNodes {
 
   /** Path within the share; undefined if the node has no name any more. */
   pathOf(node: MountNode): ByteString | undefined {
-    if (node.isTop || node.kind === 'peer') return ROOT;
+    if (isShareRoot(node)) return ROOT;
     let path = '';
-    for (let at = node; !(at.isTop || at.kind === 'peer');) {
+    for (let at = node; !isShareRoot(at);) {
       const link = at.links[0];
       if (link === undefined) return undefined;
       path = path === '' ? link.name : `${link.name}/${path}`;
@@ -72,10 +76,16 @@ export class MountNodes {
     return path as ByteString;
   }
 
-  /** How many directories stand above the node's directory within its share. */
+  /**
+   * How many directories stand above the node's directory within its share, under the name that stands highest: the
+   * kernel does not say by which it came.
+   */
   depthOf(node: MountNode): number {
-    const path = this.pathOf(node) ?? '';
-    return path === '' ? 0 : path.split('/').length - 1;
+    let least = Infinity;
+    if (!isShareRoot(node)) {
+      for (const { parent } of node.links) least = Math.min(least, isShareRoot(parent) ? 0 : this.depthOf(parent) + 1);
+    }
+    return least === Infinity ? 0 : least;
   }
 
   child(parent: MountNode, name: ByteString): MountNode | undefined {
@@ -199,4 +209,15 @@ export class MountNodes {
     this.#nodes.set(id, node);
     return node;
   }
+}
+
+function isShareRoot(node: MountNode): boolean {
+  return node.isTop || node.kind === 'peer';
+}
+
+/** Whether `below` stands in `node`, or is it. */
+function isAbove(node: MountNode, below: MountNode): boolean {
+  if (node === below) return true;
+  if (node.children === undefined || node.children.size === 0 || isShareRoot(below)) return false;
+  return below.links.some(({ parent }) => isAbove(node, parent));
 }

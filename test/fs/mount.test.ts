@@ -279,6 +279,23 @@ test('owners: chown to oneself succeeds, to others fails, modes are kept', async
   await fixture.close();
 });
 
+test('a link with several names is judged by the one that stands highest', async () => {
+  const fixture = createFixture(['alice'], { links: 'confined' });
+  const { mount } = fixture;
+  const alice = await find(mount, 'alice');
+  const d = await mount.mkdir(alice.node, p('d'), 0o755, context);
+  const e = await mount.mkdir(d.node, p('e'), 0o755, context);
+  const link = await mount.symlink(e.node, p('l'), text('../../x'), context);
+  assert.equal(Buffer.from(await mount.readlink(link.node, context)).toString(), '../../x');
+  await mount.link(link.node, alice.node, p('l'), context);
+  await fails(mount.readlink(link.node, context), 'EPERM');
+  await mount.link(link.node, e.node, p('again'), context);
+  await fails(mount.readlink(link.node, context), 'EPERM');
+  await mount.unlink(alice.node, p('l'), context);
+  assert.equal(Buffer.from(await mount.readlink(link.node, context)).toString(), '../../x');
+  await fixture.close();
+});
+
 test('links that could lead out of their share cannot be read unless verbatim', async () => {
   for (const [target, depth, inside] of [
     ['a/b', 0, true],
