@@ -16,13 +16,41 @@ export const CONTROL_VERSION = 1;
 /** Longest line in either direction, bytes. */
 export const CONTROL_LINE_BYTES = 4 * 1024 * 1024;
 
+/** One path to a peer. */
+export interface PathStatus {
+  readonly kind: PathKind;
+  /** Address of the far end, host:port. */
+  readonly remote: string;
+  /** Whether calls ride on it now. */
+  readonly active: boolean;
+  readonly rttMs: number | null;
+  /** Datagrams sent again of those sent, 0 to 1; null for streams. */
+  readonly loss: number | null;
+  /** Both directions, over the last seconds, bytes a second. */
+  readonly bytesPerSecond: number;
+}
+
+/** How a way of finding a peer fared last. */
+export interface WayStatus {
+  /** lan: hellos; address: addresses from before; dht; peer: a peer in common; tor: its onion service. */
+  readonly way: 'lan' | 'address' | 'dht' | 'peer' | 'tor';
+  /** off: not in use; untried; trying; found: it told where the peer may be; worked: a path came of it; failed. */
+  readonly result: 'off' | 'untried' | 'trying' | 'found' | 'worked' | 'failed';
+  /** ISO 8601, of the result. */
+  readonly at: string | null;
+}
+
 /** A row of `peerfs peers --json`. */
 export interface PeerStatus {
   readonly name: string;
   readonly id: string;
   readonly state: ChannelState;
   readonly path: PathKind | null;
+  /** The path in use is slow by nature (Tor): nothing is read ahead, attributes are believed longer. */
+  readonly slow: boolean;
   readonly rttMs: number | null;
+  readonly paths: readonly PathStatus[];
+  readonly ways: readonly WayStatus[];
   /** ISO 8601. */
   readonly lastSeenAt: string | null;
 }
@@ -75,6 +103,48 @@ export interface MountStatus {
   readonly allowOther: boolean;
 }
 
+/** What the node knows of the network that it is in. */
+export interface NetworkStatus {
+  /**
+   * none: our address is seen as it is; cone: every destination sees the same port of the router; symmetric: each sees
+   * another; blocked: no answer to any datagram; unknown: nobody outside was asked.
+   */
+  readonly nat: 'none' | 'cone' | 'symmetric' | 'blocked' | 'unknown';
+  /** What is told to peers, the best first. */
+  readonly candidates: readonly {
+    readonly type: 'host' | 'reflexive' | 'mapped' | 'relayed' | 'onion';
+    readonly address: string;
+  }[];
+  readonly tor: { readonly state: string; readonly progress: number; readonly detail: string };
+  readonly dht: { readonly state: 'off' | 'starting' | 'ready' | 'failed'; readonly nodes: number };
+  readonly stun: readonly { readonly server: string; readonly seen: string | null }[];
+  readonly turn: readonly { readonly server: string; readonly relayed: string | null; readonly fault: string | null }[];
+  readonly portMapping: { readonly by: 'pcp' | 'nat-pmp' | 'upnp' | null; readonly external: string | null };
+}
+
+/** One line of `peerfs doctor --network`. */
+export interface NetworkFinding {
+  readonly way: string;
+  readonly works: boolean | null;
+  /** In plain words. */
+  readonly detail: string;
+  /** What would help; empty when nothing is needed. */
+  readonly advice: string;
+}
+
+/** A line of `peerfs watch --json`. */
+export interface WatchEvent {
+  /** ISO 8601. */
+  readonly at: string;
+  readonly event: 'peer' | 'path' | 'network' | 'tor' | 'dht' | 'invitation' | 'mount' | 'warning';
+  /** Petname, where the event is about a peer. */
+  readonly peer?: string;
+  /** In plain words. */
+  readonly text: string;
+  /** The same for programs: what the event is about, by name. */
+  readonly detail: Readonly<Record<string, string | number | boolean | null>>;
+}
+
 export interface NodeStatus {
   readonly pid: number;
   readonly version: string;
@@ -86,6 +156,7 @@ export interface NodeStatus {
   readonly listening: readonly string[];
   readonly paths: readonly string[];
   readonly lan: boolean;
+  readonly network: NetworkStatus;
   readonly mounts: readonly MountStatus[];
   readonly peers: readonly PeerStatus[];
   readonly shares: number;
@@ -102,6 +173,10 @@ export interface NodeStatus {
 export interface ControlCalls {
   status: { params: Record<string, never>; result: NodeStatus };
   id: { params: Record<string, never>; result: IdResult };
+  /** Tries each way to find and reach peers; says each finding as a progress line too. */
+  'network.check': { params: Record<string, never>; result: readonly NetworkFinding[] };
+  /** Ends only with the connection: each event is a progress line, JSON of a WatchEvent. */
+  watch: { params: Record<string, never>; result: Record<string, never> };
   stop: { params: Record<string, never>; result: { readonly pid: number } };
   peers: { params: Record<string, never>; result: readonly PeerStatus[] };
   'peers.rename': { params: { name: string; newName: string }; result: { readonly name: string } };

@@ -227,6 +227,15 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         listening,
         paths: config.paths,
         lan: config.lan,
+        network: {
+          nat: 'unknown',
+          candidates: [],
+          tor: { state: 'off', progress: 0, detail: '' },
+          dht: { state: 'off', nodes: 0 },
+          stun: [],
+          turn: [],
+          portMapping: { by: null, external: null },
+        },
         mounts: mounts.status(),
         peers: peers.status(),
         shares: store.shares().length,
@@ -240,6 +249,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const handlers: ControlHandlers = {
       status: async () => status(),
       id: async () => ({ name: config.name, id: ownId, fingerprint: fingerprintWords(identity.publicKey) }),
+      'network.check': async () => [],
+      watch: async () => ({}),
       stop: async () => {
         setImmediate(onStop);
         return { pid: process.pid };

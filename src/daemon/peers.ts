@@ -11,7 +11,7 @@ import { createRemotePeer } from '../fs/remote-peer.ts';
 import { createServing, type ShareProvider } from '../fs/serve.ts';
 import type { Logger } from '../log.ts';
 import type { Link } from '../net/link.ts';
-import type { Path } from '../net/path.ts';
+import { SLOW_PATHS, type Path } from '../net/path.ts';
 import type { CloseReason, PeerChannel } from '../net/channel.ts';
 import { createPeerChannel } from '../net/peer-channel.ts';
 import type { PeerStatus } from './control-protocol.ts';
@@ -161,6 +161,9 @@ export function createPeers(options: PeersOptions): Peers {
           id: record.peerId,
           state: channel?.state ?? 'offline',
           path: path?.kind ?? null,
+          slow: path !== undefined && SLOW_PATHS.has(path.kind),
+          paths: [],
+          ways: [],
           rttMs: path?.statistics.rttMs ?? null,
           lastSeenAt: channel === undefined ? null : lastSeen(record, channel),
         };

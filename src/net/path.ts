@@ -22,6 +22,9 @@ export type PathEnd =
   | 'timeout' // nothing heard for too long
   | 'broken'; // the network said so, or the peer broke the protocol
 
+/** What each kind is like to those who use it. */
+export const SLOW_PATHS: ReadonlySet<PathKind> = new Set(['tor']);
+
 export interface PathStatistics {
   /** Smoothed round trip, milliseconds; undefined until measured. */
   readonly rttMs: number | undefined;

@@ -5,6 +5,7 @@
  * Once released, tags and field order never change: fields are appended with a `default`, messages get new tags.
  */
 import { PATH_MAX_BYTES, NAME_MAX_BYTES } from '../bytestring.ts';
+import { SIGNAL_PUSH } from './candidate.ts';
 import type { Field, Fields, Message, Struct, ValuesOf } from './types.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -194,6 +195,12 @@ export const MESSAGES = {
     fromCall: { type: 'u64', doc: 'first call of a run of calls that have all been answered' },
     belowCall: { type: 'u64', doc: 'the call after the last of them' },
   }),
+  signal: push(
+    4,
+    'either',
+    'Where the sender can be reached now: after `hello` on each path, and when it changes. The receiver looks for a better path.',
+    SIGNAL_PUSH,
+  ),
 
   listShares: call({
     tag: 16,
