@@ -170,6 +170,16 @@ export function ed25519FromSeed(seed: Uint8Array): { publicKey: Uint8Array; secr
   return { publicKey, secretKey: privateKey };
 }
 
+/** Ed25519 (RFC 8032): 64 bytes. */
+export function ed25519Sign(bytes: Uint8Array, secretKey: Uint8Array): Uint8Array {
+  return sodium.crypto_sign_detached(bytes, secretKey);
+}
+
+/** @param signature 64 bytes. */
+export function ed25519Verify(signature: Uint8Array, bytes: Uint8Array, publicKey: Uint8Array): boolean {
+  return sodium.crypto_sign_verify_detached(signature, bytes, publicKey);
+}
+
 export function x25519OfEd25519Secret(secretKey: Uint8Array): Uint8Array {
   return sodium.crypto_sign_ed25519_sk_to_curve25519(secretKey);
 }
