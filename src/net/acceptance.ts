@@ -1,5 +1,5 @@
 /**
- * Accepting somebody's invitation: dials its addresses, and where the LAN says its creator is, until the creator
+ * Accepting somebody's invitation: dials its addresses, and where the LAN or a rendezvous says its creator is, until the creator
  * answers, the invitation expires, or nobody wants it any more. Owns the trying; who stores what is the caller's affair.
  */
 import type { Clock, Timer } from '../clock.ts';
@@ -7,18 +7,22 @@ import { PeerfsError, type ErrorCode } from '../errors.ts';
 import type { Invitation } from '../wire/packets.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Path, PathKind } from './path.ts';
-import { candidateKey, startRace, type Candidate, type Race } from './race.ts';
+import type { WireCandidate } from '../wire/candidate.ts';
+import { startRace, type Race } from './race.ts';
+import { candidateOf, permitThrough, reaches, targetKey, targetsOf, type Target } from './targets.ts';
 
 /** Tuning. Milliseconds. */
 const PAUSE_FIRST_MS = 500;
 const PAUSE_MOST_MS = 15_000;
+/** Addresses that were heard of and are kept. */
+const MAX_HINTS = 64;
 
 /** The creator has spoken: trying again is no use. */
 const FINAL: ReadonlySet<ErrorCode> = new Set(['INVITE_USED', 'INVITE_REVOKED', 'INVITE_EXPIRED']);
 
 export interface AcceptanceOptions {
   readonly invitation: Invitation;
-  readonly endpoint: Pick<Endpoint, 'paths' | 'connect'>;
+  readonly endpoint: Pick<Endpoint, 'paths' | 'connect' | 'relays' | 'address'>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Each round of dialling that reached nobody. */
@@ -40,13 +44,15 @@ export interface Acceptance {
   readonly accepted: Promise<Accepted>;
   /** The creator was heard of at this address: it is tried at once, also while others are. */
   hint(kind: PathKind, host: string, port: number): void;
+  /** The creator said where it can be reached: all of it is tried at once. */
+  hear(candidates: readonly WireCandidate[]): void;
 }
 
 export function acceptInvitation(options: AcceptanceOptions): Acceptance {
   const { invitation, endpoint, clock, signal } = options;
   const { publicKey, token: psk, expiresAtMs } = invitation;
-  const hints = new Map<string, Candidate>();
-  let race: Race<Accepted> | undefined;
+  const hints = new Map<string, Target>();
+  let race: Race | undefined;
   let wake: (() => void) | undefined;
 
   const pause = (delayMs: number): Promise<void> =>
@@ -62,9 +68,10 @@ export function acceptInvitation(options: AcceptanceOptions): Acceptance {
       signal.addEventListener('abort', done);
     });
 
-  const attempt = async (candidate: Candidate, each: AbortSignal): Promise<Accepted> => {
-    const { path, name } = await endpoint.connect({ ...candidate, publicKey, psk, purpose: 'invitation' }, each);
-    return { path, name, ...candidate };
+  const attempt = async ({ kind, host, port, via }: Target, each: AbortSignal): Promise<Accepted> => {
+    const target = { kind, host, port, via, publicKey, psk, purpose: 'invitation' } as const;
+    const { path, name } = await endpoint.connect(target, each);
+    return { path, name, kind, host, port };
   };
 
   /** Tries every address once. @throws PeerfsError what the creator said, if that is final. */
@@ -73,22 +80,23 @@ export function acceptInvitation(options: AcceptanceOptions): Acceptance {
     const aborted = () => stop.abort();
     signal.addEventListener('abort', aborted);
     let refusal: PeerfsError | undefined;
-    const candidates = endpoint.paths.flatMap((kind) => [
-      ...[...hints.values()].filter((hint) => hint.kind === kind),
-      ...invitation.addresses.map(({ host, port }) => ({ kind, host, port })),
-    ]);
+    const named = targetsOf(invitation.addresses.map(candidateOf), { kinds: endpoint.paths, relays: endpoint.relays });
+    let accepted: Accepted | undefined;
     race = startRace({
-      candidates,
+      targets: [...hints.values(), ...named].filter(isReachable),
       clock,
       signal: stop.signal,
       attempt,
+      // Whichever it is: a better one is found when the two know each other.
+      preference: () => 0,
+      onReached: (made) => (accepted = made),
       onFailure(error) {
         if (!(error instanceof PeerfsError) || !FINAL.has(error.code)) return;
         refusal = error;
         stop.abort();
       },
     });
-    const accepted = await race.winner;
+    await race.done;
     race = undefined;
     signal.removeEventListener('abort', aborted);
     if (accepted === undefined && refusal !== undefined) throw refusal;
@@ -110,6 +118,20 @@ export function acceptInvitation(options: AcceptanceOptions): Acceptance {
     }
   };
 
+  const isReachable = ({ kind, host }: Target): boolean => kind === 'tor' || reaches(endpoint.address.host, host);
+
+  const take = (hint: Target): void => {
+    if (!isReachable(hint)) return;
+    hints.delete(targetKey(hint));
+    hints.set(targetKey(hint), hint);
+    for (const oldest of hints.keys()) {
+      if (hints.size <= MAX_HINTS) break;
+      hints.delete(oldest);
+    }
+    race?.add(hint);
+    wake?.();
+  };
+
   /** Asked anew after each wait, which the compiler cannot see. */
   function isGivenUp(): boolean {
     return signal.aborted;
@@ -118,10 +140,11 @@ export function acceptInvitation(options: AcceptanceOptions): Acceptance {
   return {
     accepted: accept(),
     hint(kind, host, port) {
-      const hint = { kind, host, port };
-      hints.set(candidateKey(hint), hint);
-      race?.add(hint);
-      wake?.();
+      take({ kind, host, port });
+    },
+    hear(candidates) {
+      permitThrough(endpoint.relays, candidates);
+      for (const target of targetsOf(candidates, { kinds: endpoint.paths, relays: endpoint.relays })) take(target);
     },
   };
 }

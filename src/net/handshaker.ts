@@ -16,6 +16,7 @@ import {
 } from '../wire/packets.ts';
 import type { Path, PathKind } from './path.ts';
 import type { PeerBook } from './peer-book.ts';
+import type { Relay } from './relay.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { createRekeying, type Rekeying } from './rekeying.ts';
 import { createResponder, type ResponderAnswer } from './responder.ts';
@@ -32,6 +33,8 @@ export interface DialTarget {
   readonly kind: PathKind;
   readonly host: string;
   readonly port: number;
+  /** Datagrams go by this relay of ours, not from the node's own port. */
+  readonly via?: Relay | undefined;
 }
 
 export interface Dialled {

@@ -1,25 +1,34 @@
 /**
- * Link: keeps one peer reachable. Dials the addresses it knows of while there is no path, at once when something says
- * that the peer may be there, and settles for one path of a kind when both sides dialled at once. Owns when and where
- * to dial; does not own handshakes (endpoint.ts), calls or the peer's state (peer-channel.ts).
+ * Link: keeps one peer reachable. Dials all it knows of while there is no path, at once when something says that the
+ * peer may be there, goes on for a better kind of path while there is a worse one, and settles for one path of a kind
+ * when both sides dialled at once. Owns when and where to dial; does not own handshakes (endpoint.ts), finding out where
+ * the peer may be (signalling.ts, lan.ts), calls or the peer's state (peer-channel.ts).
  *
- *     idle ---no path---> dialling ---all failed---> waiting (back-off) ---time, sign of life---> dialling
- *       ^                    |                           |
- *       +----- a path -------+------ a path came in -----+
+ *     idle ---no path, or no good one---> dialling ---all failed---> waiting (back-off) ---time, news---> dialling
+ *       ^                                    |                          |
+ *       +------------ a path ----------------+------ a path came in ----+
+ *
+ * A worse path stays beside a better one, so that there is somewhere to go when that is lost.
  */
 import type { Clock, Timer } from '../clock.ts';
 import type { Logger } from '../log.ts';
+import type { WireCandidate } from '../wire/candidate.ts';
+import type { PeerChannel } from './channel.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Path, PathKind } from './path.ts';
 import type { KnownPeer, PeerBook } from './peer-book.ts';
-import type { PeerChannel } from './channel.ts';
-import { candidateKey, startRace, type Candidate } from './race.ts';
+import { startRace, type Race } from './race.ts';
+import { candidateOf, permitThrough, reaches, targetKey, targetsOf, type Target } from './targets.ts';
+import { createWays, type Way, type Ways } from './ways.ts';
 
 /** Tuning. Milliseconds. */
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MOST_MS = 60_000;
 /** A better kind of path than the one in use is tried again this often. */
 const IMPROVE_MS = 60_000;
+/** The same where the one in use is slow, or somebody else's. */
+const IMPROVE_SOON_MS = 10_000;
+const POOR: ReadonlySet<PathKind> = new Set(['turn', 'tor']);
 /** Two paths of a kind: time for both sides to see both, and for both paths to give a sign of life. */
 const SETTLE_MS = 3000;
 /** One that gave none for so long while another did is closed by whichever side sees that. */
@@ -29,20 +38,25 @@ const MAX_HINTS = 8;
 
 export interface LinkOptions {
   readonly peer: KnownPeer;
-  readonly endpoint: Endpoint;
+  readonly endpoint: Pick<Endpoint, 'paths' | 'connect' | 'relays' | 'address'>;
   readonly channel: PeerChannel;
   readonly book: PeerBook;
   /** The id of this node. */
   readonly ownId: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** How each way of finding the peer fares is noted here. */
+  readonly ways?: Ways;
   /** Between 0 and 1, for jitter. */
   readonly random?: () => number;
 }
 
 export interface Link {
+  readonly ways: Ways;
   /** The peer was heard of at this address (a LAN hello, say): dial at once. */
   hint(kind: PathKind, host: string, port: number): void;
+  /** The peer said where it can be reached, instead of what it said before by the same way: dial at once. */
+  hear(candidates: readonly WireCandidate[], way: Way | undefined): void;
   /** Something changed: dial at once instead of waiting for the back-off. */
   wake(): void;
   /** A path that the peer made. */
@@ -60,11 +74,16 @@ interface LivePath {
 
 export function createLink(options: LinkOptions): Link {
   const { peer, endpoint, channel, book, ownId, clock, log, random = Math.random } = options;
-  const hints = new Map<string, Candidate>();
+  const ways = options.ways ?? createWays(clock, ['lan', 'address', 'dht', 'peer', 'tor']);
+  const hints = new Map<string, Target>();
+  /** The last that the peer said by each way; `undefined`: on a path. */
+  const told = new Map<Way | undefined, readonly WireCandidate[]>();
   /** Paths of the channel that are alive, the newest last. */
   const paths = new Map<Path, LivePath>();
-  let dialling: AbortController | undefined;
+  let race: Race | undefined;
+  let attempt: AbortController | undefined;
   let backoffMs = BACKOFF_FIRST_MS;
+  let improveMs = IMPROVE_SOON_MS;
   let timer: Timer | undefined;
   let settling: Timer | undefined;
   let closed = false;
@@ -75,18 +94,20 @@ export function createLink(options: LinkOptions): Link {
   };
   const best = (): number => Math.min(Infinity, ...[...paths.keys()].map(({ kind }) => preference(kind)));
 
-  /** Everywhere the peer might be, in order of preference of the kind; in it, what was good last comes first. */
-  const candidates = (below: number): Candidate[] => {
-    const known = [...hints.values(), ...book.addresses(peer.peerId)];
-    const seen = new Set<string>();
-    return endpoint.paths
-      .filter((kind) => preference(kind) < below)
-      .flatMap((kind) =>
-        // An address is good for every kind: a node listens on one port for all.
-        [...known.filter((address) => address.kind === kind), ...known.filter((address) => address.kind !== kind)]
-          .map(({ host, port }) => ({ kind, host, port }))
-          .filter((candidate) => seen.size < seen.add(candidateKey(candidate)).size),
-      );
+  /** Everywhere the peer might be, in order of preference of the kind; in it, what is newest or was good last is first. */
+  const targets = (below: number): Target[] => {
+    const known = [
+      ...[...told].reverse().flatMap(([way, candidates]) => candidates.map((one) => withWay(one, way))),
+      ...book.addresses(peer.peerId).map((address) => {
+        const candidate = candidateOf(address);
+        return withWay(candidate, candidate.host.endsWith('.onion') ? 'tor' : 'address');
+      }),
+    ];
+    const found = targetsOf(known, { kinds: endpoint.paths, relays: endpoint.relays });
+    const hinted = new Set(hints.keys());
+    return [...hints.values(), ...found.filter((target) => !hinted.has(targetKey(target)))]
+      .filter(({ kind, host }) => preference(kind) < below && (kind === 'tor' || reaches(endpoint.address.host, host)))
+      .sort((a, b) => preference(a.kind) - preference(b.kind));
   };
 
   function schedule(delayMs: number): void {
@@ -95,52 +116,71 @@ export function createLink(options: LinkOptions): Link {
   }
 
   function expiredWait(): void {
-    if (closed || dialling !== undefined) return;
-    const targets = candidates(best());
-    if (targets.length === 0) return schedule(paths.size > 0 ? IMPROVE_MS : nextBackoff());
-    void dial(targets);
+    timer = undefined;
+    if (closed || race !== undefined) return;
+    forgetEnded();
+    const all = targets(best());
+    if (all.length === 0) scheduleNext();
+    else void dial(all);
   }
 
-  function nextBackoff(): number {
-    const delayMs = backoffMs * (0.75 + random() / 2);
-    backoffMs = Math.min(BACKOFF_MOST_MS, backoffMs * 2);
-    return delayMs;
+  /** Again, when nothing else brings it about. */
+  function scheduleNext(): void {
+    if (paths.size === 0) {
+      const delayMs = backoffMs * (0.75 + random() / 2);
+      backoffMs = Math.min(BACKOFF_MOST_MS, backoffMs * 2);
+      return schedule(delayMs);
+    }
+    const isPoor = [...paths.keys()].every(({ kind }) => POOR.has(kind));
+    if (!isPoor) return schedule(IMPROVE_MS);
+    schedule(improveMs);
+    const isSlow = [...paths.keys()].every(({ kind }) => kind === 'tor');
+    improveMs = isSlow ? IMPROVE_SOON_MS : Math.min(IMPROVE_MS, improveMs * 1.5);
   }
 
-  async function dial(targets: readonly Candidate[]): Promise<void> {
+  async function dial(all: readonly Target[]): Promise<void> {
     const current = book.peer(peer.peerId);
     if (current === undefined) return;
-    const attempt = new AbortController();
-    dialling = attempt;
     const { publicKey, pairSecret: psk } = current;
-    const { winner } = startRace({
-      candidates: targets,
+    const tried = new Set(all.flatMap(({ way }) => way ?? []));
+    for (const way of ['address', 'lan', 'tor'] as const) if (tried.has(way)) ways.note(way, 'trying');
+    const stop = new AbortController();
+    attempt = stop;
+    const mine = startRace({
+      targets: all,
       clock,
-      signal: attempt.signal,
-      async attempt(target, signal) {
-        const { path } = await endpoint.connect({ ...target, publicKey, psk, purpose: 'known' }, signal);
-        return { path, target };
+      signal: stop.signal,
+      preference,
+      async attempt({ kind, host, port, via }, signal) {
+        return endpoint.connect({ kind, host, port, via, publicKey, psk, purpose: 'known' }, signal);
+      },
+      onReached({ path }, target) {
+        if (closed) return path.close();
+        const { kind, host, port, way, via } = target;
+        if (via === undefined && kind !== 'turn') book.rememberAddress(peer.peerId, kind, host, port);
+        if (way !== undefined) {
+          tried.delete(way);
+          ways.note(way, 'worked');
+        }
+        log.debug('link.dialled', { kind });
+        adopt(path, true);
       },
     });
-    const reached = await winner;
-    if (dialling === attempt) dialling = undefined;
-    if (reached === undefined) {
-      if (!closed) schedule(paths.size > 0 ? IMPROVE_MS : nextBackoff());
-      return;
-    }
-    const { path, target } = reached;
-    if (closed || attempt.signal.aborted) return path.close();
-    book.rememberAddress(peer.peerId, target.kind, target.host, target.port);
-    log.debug('link.dialled', { kind: target.kind });
-    adopt(path, true);
+    race = mine;
+    await mine.done;
+    if (race !== mine) return;
+    race = undefined;
+    if (paths.size === 0) for (const way of tried) ways.note(way, 'failed');
+    if (!closed && timer === undefined) scheduleNext();
   }
 
   function adopt(path: Path, own: boolean): void {
+    if (path.kind === 'tor') ways.note('tor', 'worked');
     backoffMs = BACKOFF_FIRST_MS;
     paths.set(path, { own, askedAt: -Infinity });
     channel.attach(path, preference(path.kind));
     expectSettling();
-    schedule(IMPROVE_MS);
+    scheduleNext();
   }
 
   /** Where there are two of a kind, which of them live must be known when the time comes to choose. */
@@ -198,7 +238,15 @@ export function createLink(options: LinkOptions): Link {
     if (closed) return;
     forgetEnded();
     backoffMs = BACKOFF_FIRST_MS;
-    if (dialling === undefined && best() > 0) schedule(0);
+    improveMs = IMPROVE_SOON_MS;
+    if (race === undefined && best() > 0) schedule(0);
+  };
+
+  /** Dials what is new at once, in the race that runs or in a new one. */
+  const tryNow = (news: readonly Target[]): void => {
+    const below = best();
+    for (const target of news) if (preference(target.kind) < below) race?.add(target);
+    wake();
   };
 
   const stops = [
@@ -210,33 +258,42 @@ export function createLink(options: LinkOptions): Link {
   schedule(0);
 
   return {
+    ways,
     hint(kind, host, port) {
-      const candidate = { kind, host, port };
-      hints.delete(candidateKey(candidate));
-      hints.set(candidateKey(candidate), candidate);
+      const target: Target = { kind, host, port, way: 'lan' };
+      ways.note('lan', 'found');
+      hints.delete(targetKey(target));
+      hints.set(targetKey(target), target);
       for (const oldest of hints.keys()) {
         if (hints.size <= MAX_HINTS) break;
         hints.delete(oldest);
       }
-      wake();
+      tryNow([target]);
+    },
+    hear(candidates, way) {
+      told.delete(way);
+      told.set(way, candidates);
+      permitThrough(endpoint.relays, candidates);
+      tryNow(targets(Infinity).filter((target) => target.way === way));
     },
     wake,
     attach(path) {
       if (closed) return path.close();
       adopt(path, false);
-      // The peer is there: what we are still dialling is not needed, unless it would be better.
-      if (preference(path.kind) === 0) {
-        dialling?.abort();
-        dialling = undefined;
-      }
+      // The peer is there: what would be no better is not needed.
+      race?.reached(path.kind);
     },
     close() {
       if (closed) return;
       closed = true;
       timer?.cancel();
       settling?.cancel();
-      dialling?.abort();
+      attempt?.abort();
       for (const stop of stops) stop();
     },
   };
+}
+
+function withWay(candidate: WireCandidate, way: Way | undefined): WireCandidate & { readonly way?: Way } {
+  return way === undefined ? candidate : { ...candidate, way };
 }

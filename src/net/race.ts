@@ -1,100 +1,129 @@
 /**
- * Race: many addresses at which a peer may be, one path wanted. Tries them one after the other, each a little after
- * the one before, all at once in the end. Owns the order and the time; how an address is tried is the caller's.
+ * Race: many targets at which a peer may be, the best path wanted. Tries them one after the other, each a little after
+ * the one before, all at once in the end (RFC 8421, RFC 8445 section 14 pace theirs so); what has a worse path than one
+ * that was made is given up. Owns the order and the time; how a target is tried is the caller's.
  */
 import { setMaxListeners } from 'node:events';
 import type { Clock, Timer } from '../clock.ts';
 import type { Path, PathKind } from './path.ts';
+import { targetKey, type Target } from './targets.ts';
 
-/** A candidate is tried this long after the one before it, or when that one failed. Tuning, milliseconds. */
-const STAGGER_MS = 250;
-
-/** Where a peer may be. */
-export interface Candidate {
-  readonly kind: PathKind;
-  readonly host: string;
-  readonly port: number;
-}
+/** Tuning, milliseconds. */
+/** A target is tried this long after the one before it, or when that one failed. */
+const PACE_MS = 50;
+/** Kinds that cost more than a datagram are tried when the others have had a chance, or have failed. */
+const HEAD_START_MS: Readonly<Record<PathKind, number>> = { tcp: 0, udp: 0, turn: 500, tor: 1000 };
+/** Targets of one race; more wait for their turn. */
+const MAX_RUNNING = 48;
 
 export interface RaceOptions<T extends { readonly path: Path }> {
-  readonly candidates: readonly Candidate[];
+  readonly targets: readonly Target[];
   readonly clock: Clock;
-  /** Ends the race without a winner. */
+  /** Ends the race. */
   readonly signal: AbortSignal;
-  readonly attempt: (candidate: Candidate, signal: AbortSignal) => Promise<T>;
-  readonly onFailure?: (error: unknown) => void;
+  readonly attempt: (target: Target, signal: AbortSignal) => Promise<T>;
+  /** The lower the better; equal: the first path ends what is tried of the same. */
+  readonly preference: (kind: PathKind) => number;
+  /** A path better than all before. The caller's from now on. */
+  readonly onReached: (made: T, target: Target) => void;
+  readonly onFailure?: (error: unknown, target: Target) => void;
 }
 
-export interface Race<T> {
-  /** The first that succeeds (paths that come later are closed); undefined when all failed, or the race was ended. */
-  readonly winner: Promise<T | undefined>;
+export interface Race {
+  /** When nothing is left to try. */
+  readonly done: Promise<void>;
   /** One more, tried at once unless that is under way. No effect when the race is over. */
-  add(candidate: Candidate): void;
+  add(target: Target): void;
+  /** Somebody else made a path of this kind: what is not better is given up. */
+  reached(kind: PathKind): void;
 }
 
-export const candidateKey = ({ kind, host, port }: Candidate): string => `${kind} ${host} ${port}`;
+interface Running {
+  readonly kind: PathKind;
+  readonly stop: AbortController;
+}
 
-export function startRace<T extends { readonly path: Path }>(options: RaceOptions<T>): Race<T> {
-  const { clock, signal, attempt, onFailure } = options;
-  const waiting = [...options.candidates];
-  const running = new Set<string>();
-  const inner = new AbortController();
-  // One for each attempt under way; Node takes more than ten for a leak.
-  setMaxListeners(0, inner.signal);
+export function startRace<T extends { readonly path: Path }>(options: RaceOptions<T>): Race {
+  const { clock, signal, attempt, preference, onReached, onFailure } = options;
+  const startedAt = clock.now();
+  let waiting = [...options.targets];
+  const running = new Map<string, Running>();
+  let best = Infinity;
   let isOver = false;
   let timer: Timer | undefined;
-  let settle: (winner: T | undefined) => void = () => undefined;
-  const winner = new Promise<T | undefined>((resolve) => (settle = resolve));
+  let settle: () => void = () => undefined;
+  const done = new Promise<void>((resolve) => (settle = resolve));
 
-  function finish(won: T | undefined): void {
+  function finish(): void {
     if (isOver) return;
     isOver = true;
     timer?.cancel();
-    signal.removeEventListener('abort', aborted);
-    settle(won);
-    inner.abort();
+    signal.removeEventListener('abort', finish);
+    for (const { stop } of running.values()) stop.abort();
+    settle();
   }
 
-  function aborted(): void {
-    finish(undefined);
-  }
-
+  /** Starts what is due, and sees to it that the next is when it is. */
   function advance(): void {
     timer?.cancel();
     if (isOver) return;
-    const candidate = waiting.shift();
-    if (candidate !== undefined) run(candidate);
-    else if (running.size === 0) finish(undefined);
+    const elapsedMs = clock.now() - startedAt;
+    const next = Math.min(...waiting.map(({ kind }) => HEAD_START_MS[kind]));
+    const isDue = next <= elapsedMs || running.size === 0;
+    if (waiting.length === 0 && running.size === 0) return finish();
+    if (waiting.length === 0 || running.size >= MAX_RUNNING) return;
+    if (!isDue) {
+      timer = clock.after(next - elapsedMs, advance);
+      return;
+    }
+    const at = waiting.findIndex(({ kind }) => HEAD_START_MS[kind] === next);
+    for (const target of waiting.splice(at, 1)) run(target);
   }
 
-  function run(candidate: Candidate): void {
-    const key = candidateKey(candidate);
+  function run(target: Target): void {
+    const key = targetKey(target);
     if (running.has(key)) return advance();
-    running.add(key);
-    timer = clock.after(STAGGER_MS, advance);
-    attempt(candidate, inner.signal).then(
+    const stop = new AbortController();
+    // One for each socket under way; Node takes more than ten for a leak.
+    setMaxListeners(0, stop.signal);
+    running.set(key, { kind: target.kind, stop });
+    timer = clock.after(PACE_MS, advance);
+    attempt(target, stop.signal).then(
       (made) => {
-        if (isOver) made.path.close();
-        else finish(made);
+        running.delete(key);
+        if (isOver || preference(target.kind) >= best) {
+          made.path.close();
+          return advance();
+        }
+        reached(target.kind);
+        onReached(made, target);
       },
       (error: unknown) => {
         running.delete(key);
         if (isOver) return;
-        onFailure?.(error);
+        onFailure?.(error, target);
         advance();
       },
     );
   }
 
-  signal.addEventListener('abort', aborted);
-  if (signal.aborted) aborted();
+  function reached(kind: PathKind): void {
+    best = Math.min(best, preference(kind));
+    waiting = waiting.filter((target) => preference(target.kind) < best);
+    for (const { kind: tried, stop } of running.values()) if (preference(tried) >= best) stop.abort();
+    advance();
+  }
+
+  signal.addEventListener('abort', finish);
+  if (signal.aborted) finish();
   else advance();
   return {
-    winner,
-    add(candidate) {
-      if (isOver) return;
-      waiting.unshift(candidate);
+    done,
+    add(target) {
+      if (isOver || preference(target.kind) >= best) return;
+      waiting.unshift(target);
       advance();
     },
+    reached,
   };
 }

@@ -1,6 +1,7 @@
 /**
- * TcpEndpoint: the TCP half of an endpoint. Makes paths of connections whose handshake is done, both dialled and
- * accepted. Sockets until then are tcp-port.ts; who is let in is the Handshaker's affair.
+ * TcpEndpoint: the stream half of an endpoint: over TCP, and, listening for nobody but Tor, over onion services. Makes
+ * paths of connections whose handshake is done, both dialled and accepted. Sockets until then are tcp-port.ts; who is
+ * let in is the Handshaker's affair.
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
@@ -14,12 +15,15 @@ import { readAnswer, type Dialled, type DialTarget, type Handshaker } from './ha
 import { createTcpPath, PACKET_TYPE_BYTES, type TcpPath } from './tcp-path.ts';
 import { dialTcp, listenTcp, plainHost } from './tcp-port.ts';
 
-/** Tuning. Milliseconds. */
-const DIAL_MS = 5000;
+/** Tuning. Milliseconds, for the connection and its handshake. */
+const DIAL_MS = { tcp: 5000, tor: 60_000 } as const;
 /** An answered connection that nothing comes on is closed after this. */
 const PROVISIONAL_MS = 10_000;
 
 export interface TcpEndpointOptions {
+  readonly kind: 'tcp' | 'tor';
+  /** Makes a connected, paused socket. Rejects EHOSTDOWN, CANCELLED. */
+  readonly connect: (host: string, port: number, signal: AbortSignal) => Promise<Socket>;
   readonly listen: { readonly host: string; readonly port: number };
   readonly identity: Identity;
   readonly handshaker: Handshaker;
@@ -50,7 +54,7 @@ interface NewTcpPath {
 
 /** @throws PeerfsError ENVIRONMENT when the address cannot be bound. */
 export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpEndpoint> {
-  const { listen, identity, handshaker, clock, onPath } = options;
+  const { kind, listen, identity, handshaker, clock, onPath } = options;
   const open = new Set<TcpPath>();
   /** Those of paths, until they are closed: a path's last words may be under way. */
   const sockets = new Set<Socket>();
@@ -58,6 +62,7 @@ export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpE
 
   const createPath = ({ socket, head, keys, publicKey, isInitiator, onConfirmed }: NewTcpPath): TcpPath => {
     const path = createTcpPath({
+      kind,
       socket,
       head,
       stream: createStream({
@@ -84,7 +89,8 @@ export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpE
     onDropped: () => (dropped += 1),
     onMessage: (message1, host) => handshaker.answer(message1, host, () => 0),
     onWelcome: (socket, head, { peerId, publicKey, keys, remotePort }) => {
-      const home = { host: plainHost(socket.remoteAddress ?? ''), port: remotePort };
+      // Tor's connections come from this computer, whoever makes them.
+      const home = { host: plainHost(socket.remoteAddress ?? ''), port: kind === 'tor' ? 0 : remotePort };
       const onConfirmed = () => onPath(peerId, path, home);
       const path = createPath({ socket, head, keys, publicKey, isInitiator: false, onConfirmed });
       clock.after(PROVISIONAL_MS, () => {
@@ -102,7 +108,9 @@ export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpE
       const { host, port, publicKey } = target;
       const initiation = handshaker.begin(target, 0);
       try {
-        const { socket, message2, head } = await dialTcp({ host, port, initiation, clock, timeoutMs: DIAL_MS, signal });
+        const connect = (each: AbortSignal) => options.connect(host, port, each);
+        const timeoutMs = DIAL_MS[kind];
+        const { socket, message2, head } = await dialTcp({ connect, initiation, clock, timeoutMs, signal });
         const done = initiation.finish(message2);
         try {
           if (done === undefined) throw new PeerfsError('EHOSTDOWN', 'somebody else answers there');

@@ -160,11 +160,36 @@ export function plainHost(host: string): string {
   return host.startsWith('::ffff:') ? host.slice(7) : host;
 }
 
+/** Connects to an address. @returns a paused socket. Rejects EHOSTDOWN, CANCELLED. */
+export function connectTcp(host: string, port: number, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true });
+    const settle = (act: () => void): void => {
+      signal.removeEventListener('abort', aborted);
+      socket.off('error', failed).off('connect', connected);
+      act();
+    };
+    const fail = (error: PeerfsError): void =>
+      settle(() => {
+        socket.on('error', () => undefined);
+        socket.destroy();
+        reject(error);
+      });
+    const aborted = () => fail(new PeerfsError('CANCELLED', 'no longer wanted'));
+    const failed = (cause: Error) => fail(new PeerfsError('EHOSTDOWN', 'cannot connect', { cause }));
+    const connected = () => settle(() => resolve(socket.pause()));
+    signal.addEventListener('abort', aborted);
+    socket.on('error', failed).on('connect', connected);
+    if (signal.aborted) aborted();
+  });
+}
+
 export interface DialOptions {
-  readonly host: string;
-  readonly port: number;
+  /** Makes a connected, paused socket. */
+  readonly connect: (signal: AbortSignal) => Promise<Socket>;
   readonly initiation: Initiation;
   readonly clock: Clock;
+  /** For the connection and the handshake. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -178,14 +203,40 @@ export interface DialledSocket {
 }
 
 /** Connects, sends message 1 and reads message 2. Rejects ETIMEDOUT, EHOSTDOWN, CANCELLED. */
-export function dialTcp({ host, port, initiation, clock, timeoutMs, signal }: DialOptions): Promise<DialledSocket> {
+export async function dialTcp({
+  connect: open,
+  initiation,
+  clock,
+  timeoutMs,
+  signal,
+}: DialOptions): Promise<DialledSocket> {
+  const stop = new AbortController();
+  let late = false;
+  const timer = clock.after(timeoutMs, () => {
+    late = true;
+    stop.abort();
+  });
+  const aborted = () => stop.abort();
+  signal.addEventListener('abort', aborted);
+  if (signal.aborted) aborted();
+  try {
+    const socket = await open(stop.signal);
+    return await shakeHands(socket, initiation, stop.signal);
+  } catch (error) {
+    if (late) throw new PeerfsError('ETIMEDOUT', 'no answer');
+    throw error;
+  } finally {
+    timer.cancel();
+    signal.removeEventListener('abort', aborted);
+  }
+}
+
+function shakeHands(socket: Socket, initiation: Initiation, signal: AbortSignal): Promise<DialledSocket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, noDelay: true });
     let gathered = Buffer.alloc(0);
     const settle = (act: () => void): void => {
-      timer.cancel();
       signal.removeEventListener('abort', aborted);
-      socket.off('error', failed).off('close', closed).off('connect', connected).off('data', take);
+      socket.off('error', failed).off('close', closed).off('data', take);
       act();
     };
     const fail = (error: PeerfsError): void =>
@@ -195,11 +246,8 @@ export function dialTcp({ host, port, initiation, clock, timeoutMs, signal }: Di
         reject(error);
       });
     const aborted = () => fail(new PeerfsError('CANCELLED', 'no longer wanted'));
-    const timer = clock.after(timeoutMs, () => fail(new PeerfsError('ETIMEDOUT', 'no answer')));
-    signal.addEventListener('abort', aborted);
     const failed = (cause: Error) => fail(new PeerfsError('EHOSTDOWN', 'cannot connect', { cause }));
     const closed = () => fail(new PeerfsError('EHOSTDOWN', 'the connection was closed'));
-    const connected = () => socket.write(initiation.message);
     const take = (chunk: Buffer): void => {
       gathered = Buffer.concat([gathered, chunk]);
       if (gathered.length < HANDSHAKE_LIMITS.headerBytes) return;
@@ -213,6 +261,10 @@ export function dialTcp({ host, port, initiation, clock, timeoutMs, signal }: Di
         resolve({ socket, message2: gathered.subarray(0, length), head: gathered.subarray(length) });
       });
     };
-    socket.on('error', failed).on('close', closed).on('connect', connected).on('data', take);
+    signal.addEventListener('abort', aborted);
+    if (signal.aborted) return aborted();
+    socket.on('error', failed).on('close', closed).on('data', take);
+    socket.write(initiation.message);
+    socket.resume();
   });
 }

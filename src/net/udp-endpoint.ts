@@ -1,18 +1,23 @@
 /**
  * UdpEndpoint: the UDP half of an endpoint. Owns the port, tells datagrams apart, and repeats our own handshakes until
- * they are answered. Sessions are udp-sessions.ts; who is let in is the Handshaker's affair.
+ * they are answered: a handshake is the connectivity check and opens the router's way for the other side's (hole
+ * punching). Sessions are udp-sessions.ts; who is let in is the Handshaker's affair.
  *
- * A datagram is, in this order: one under a session's index that opens; the answer to a handshake we began; a
- * handshake; else it is dropped and counted. Its first bytes decide nothing.
+ * A datagram is, in this order: from a server that one guest of the port alone hears from; one under a session's index
+ * that opens; the answer to a handshake we began; something that a guest waits for; a handshake; else it is dropped and
+ * counted. Its first bytes decide nothing. What comes by a relay can be a session's or a handshake's only.
  */
+import { randomFillSync, randomInt } from 'node:crypto';
 import type { Clock, Timer } from '../clock.ts';
 import type { Initiation } from '../crypto/handshake.ts';
 import type { Identity } from '../crypto/identity.ts';
 import { PeerfsError } from '../errors.ts';
 import { readAnswer, type Dialled, type DialTarget, type Handshaker } from './handshaker.ts';
+import type { Relay } from './relay.ts';
+import type { PortGuest, SharedPort } from './shared-port.ts';
 import type { UdpPath } from './udp-path.ts';
-import type { UdpAddress, UdpPort, UdpPortOptions } from './udp-port.ts';
-import { UdpSessions } from './udp-sessions.ts';
+import { sameAddress, type UdpAddress, type UdpPort, type UdpPortOptions } from './udp-port.ts';
+import { UdpSessions, type Base } from './udp-sessions.ts';
 
 /** Tuning. */
 /** Message 1 is made anew after these pauses until an answer comes. Milliseconds. */
@@ -21,6 +26,9 @@ const RETRY_MS = [250, 500, 1000, 1500, 1500] as const;
 const MAX_PROVISIONAL = 256;
 /** Handshakes of ours under way at once. */
 const MAX_INITIATIONS = 256;
+/** Length of datagrams that say nothing and open a router's way. Bytes. */
+const PUNCH_LEAST_BYTES = 64;
+const PUNCH_MOST_BYTES = 256;
 
 export interface UdpEndpointOptions {
   readonly listen: { readonly host: string; readonly port: number };
@@ -30,6 +38,10 @@ export interface UdpEndpointOptions {
   readonly clock: Clock;
   /** A peer reached us, and can be dialled at `home` (port 0: it does not say). */
   readonly onPath: (peerId: string, path: UdpPath, home: UdpAddress) => void;
+  /** Whether paths from port to port are wanted; without, only those by relays. */
+  readonly direct: boolean;
+  /** Whether a peer said that it has this address at a relay. */
+  readonly isRelayed?: ((address: UdpAddress) => boolean) | undefined;
 }
 
 export interface UdpEndpoint {
@@ -40,6 +52,12 @@ export interface UdpEndpoint {
   readonly dropped: number;
   /** Sessions that live, and their indices. */
   readonly sessions: { readonly size: number; readonly indices: number };
+  /** The port as other protocols see it. */
+  readonly shared: SharedPort;
+  /** Takes what comes by the relay until it is closed. */
+  admitRelay(relay: Relay): void;
+  /** Sends what looks like any datagram and means nothing: it opens our router's way for who is there. */
+  punch(to: UdpAddress): void;
   /** Rejects ETIMEDOUT, INVITE_*, CANCELLED. */
   connect(target: DialTarget, signal: AbortSignal): Promise<Dialled>;
   close(): Promise<void>;
@@ -64,8 +82,13 @@ export async function openUdpEndpoint(options: UdpEndpointOptions): Promise<UdpE
 
 class DatagramEndpoint implements UdpEndpoint {
   readonly sessions: UdpSessions;
+  readonly shared: SharedPort;
   readonly #options: UdpEndpointOptions;
   readonly #port: UdpPort;
+  readonly #base: Base;
+  readonly #guests = new Set<PortGuest>();
+  /** Those that hear from one server alone. */
+  readonly #servers = new Map<PortGuest, UdpAddress>();
   readonly #pending = new Set<Pending>();
   #dropped = 0;
 
@@ -73,7 +96,20 @@ class DatagramEndpoint implements UdpEndpoint {
     const { clock, handshaker, identity } = options;
     this.#options = options;
     this.#port = port;
-    this.sessions = new UdpSessions({ port, dhPublicKey: identity.dhPublicKey, handshaker, clock });
+    this.#base = port;
+    this.sessions = new UdpSessions({ dhPublicKey: identity.dhPublicKey, handshaker, clock });
+    this.shared = {
+      address: port.address,
+      send: (datagram, to) => port.send(datagram, to),
+      admit: (guest, server) => {
+        if (server === undefined) this.#guests.add(guest);
+        else this.#servers.set(guest, server);
+        return () => {
+          this.#guests.delete(guest);
+          this.#servers.delete(guest);
+        };
+      },
+    };
   }
 
   get port(): number {
@@ -90,12 +126,28 @@ class DatagramEndpoint implements UdpEndpoint {
 
   /** @param from may be the same object for other datagrams of the same address: kept only as a copy. */
   datagram(datagram: Uint8Array, from: UdpAddress): void {
-    if (this.sessions.input(datagram, from) || this.#finish(datagram, from)) return;
-    if (!this.#options.handshaker.isMessage1(datagram)) this.#dropped += 1;
-    else this.#answer(datagram, { ...from });
+    for (const [guest, server] of this.#servers) {
+      if (sameAddress(server, from) && guest.input(datagram, from)) return;
+    }
+    if (this.sessions.input(datagram, from, this.#base) || this.#finish(datagram, from)) return;
+    for (const guest of this.#guests) if (guest.input(datagram, from)) return;
+    this.#handshake(datagram, from, this.#base);
+  }
+
+  admitRelay(relay: Relay): void {
+    relay.onDatagram((datagram, from) => {
+      if (this.sessions.input(datagram, from, relay) || this.#finish(datagram, from)) return;
+      this.#handshake(datagram, from, relay);
+    });
+  }
+
+  punch(to: UdpAddress): void {
+    this.#port.send(randomFillSync(new Uint8Array(randomInt(PUNCH_LEAST_BYTES, PUNCH_MOST_BYTES))), to);
   }
 
   connect(target: DialTarget, signal: AbortSignal): Promise<Dialled> {
+    const base = target.via ?? this.#base;
+    target.via?.permit(target.host);
     return new Promise((resolve, reject) => {
       const mine: Pending[] = [];
       let timer: Timer | undefined;
@@ -129,7 +181,17 @@ class DatagramEndpoint implements UdpEndpoint {
               try {
                 const { index: remoteIndex, name } = readAnswer(payload);
                 const { publicKey } = target;
-                const path = this.sessions.add({ publicKey, keys, localIndex, remoteIndex, remote, isInitiator: true });
+                const kind = target.kind === 'turn' ? 'turn' : 'udp';
+                const path = this.sessions.add({
+                  base,
+                  kind,
+                  publicKey,
+                  keys,
+                  localIndex,
+                  remoteIndex,
+                  remote,
+                  isInitiator: true,
+                });
                 resolve({ path, name });
               } catch (error) {
                 keys.destroy();
@@ -140,7 +202,7 @@ class DatagramEndpoint implements UdpEndpoint {
         };
         mine.push(pending);
         this.#pending.add(pending);
-        this.#port.send(pending.initiation.message, { host: target.host, port: target.port });
+        base.send(pending.initiation.message, { host: target.host, port: target.port });
         timer = this.#options.clock.after(pauseMs, expired);
       };
       signal.addEventListener('abort', cancel);
@@ -165,17 +227,25 @@ class DatagramEndpoint implements UdpEndpoint {
     return false;
   }
 
-  #answer(message1: Uint8Array, from: UdpAddress): void {
-    const { handshaker, onPath } = this.#options;
-    if (this.sessions.provisional >= MAX_PROVISIONAL) return;
+  #handshake(datagram: Uint8Array, from: UdpAddress, base: Base): void {
+    if (!this.#options.handshaker.isMessage1(datagram)) this.#dropped += 1;
+    else this.#answer(datagram, { ...from }, base);
+  }
+
+  #answer(message1: Uint8Array, from: UdpAddress, base: Base): void {
+    const { handshaker, onPath, isRelayed, direct } = this.#options;
+    const isDirect = base === this.#base && isRelayed?.(from) !== true;
+    if (this.sessions.provisional >= MAX_PROVISIONAL || (isDirect && !direct)) return;
     let localIndex = 0;
     const answer = handshaker.answer(message1, from.host, () => (localIndex = this.sessions.newIndex()));
     if (answer === undefined) return;
-    this.#port.send(answer.message, from);
+    base.send(answer.message, from);
     if (answer.keys === undefined) return;
     const { peerId, publicKey, keys, remoteIndex, remotePort } = answer;
-    const home = { host: from.host, port: remotePort };
+    const home = { host: from.host, port: isDirect ? remotePort : 0 };
     this.sessions.add({
+      base,
+      kind: isDirect ? 'udp' : 'turn',
       publicKey,
       keys,
       localIndex,

@@ -14,8 +14,10 @@ import type { UdpAddress, UdpPort } from './udp-port.ts';
 /** Tuning: an answered session that nothing comes under is forgotten after this, milliseconds. */
 const PROVISIONAL_MS = 10_000;
 
+/** Where datagrams leave and arrive: the node's port, or a relay. */
+export type Base = Pick<UdpPort, 'send' | 'sendBatch'>;
+
 export interface UdpSessionsOptions {
-  readonly port: Pick<UdpPort, 'send' | 'sendBatch'>;
   /** X25519 key of this node. */
   readonly dhPublicKey: Uint8Array;
   readonly handshaker: Pick<Handshaker, 'rekeying'>;
@@ -23,6 +25,8 @@ export interface UdpSessionsOptions {
 }
 
 export interface NewUdpSession {
+  readonly base: Base;
+  readonly kind: 'udp' | 'turn';
   /** Ed25519 key of the peer. */
   readonly publicKey: Uint8Array;
   /** The session's from now on. */
@@ -36,6 +40,7 @@ export interface NewUdpSession {
 }
 
 interface Entry {
+  readonly base: Base;
   readonly session: Session;
   readonly path: UdpPath;
   provisional: boolean;
@@ -77,24 +82,29 @@ export class UdpSessions {
     }
   }
 
-  /** Gives the datagram to the session that it opens under. @returns false if there is none. */
-  input(datagram: Uint8Array, from: UdpAddress): boolean {
+  /**
+   * Gives the datagram to the session that it opens under. The peer's address is followed only at the base that the
+   * path has: what comes by another says nothing about this one.
+   * @returns false if there is none.
+   */
+  input(datagram: Uint8Array, from: UdpAddress, base: Base): boolean {
     const index = unmaskIndex(this.#maskKey, datagram);
     const entry = index === undefined ? undefined : this.#byIndex.get(index);
     const plain = entry?.session.openDatagram(datagram);
     if (entry === undefined || plain === undefined) return false;
     if (entry.provisional) this.#confirm(entry);
-    entry.path.input(plain, from);
+    entry.path.input(plain, base === entry.base ? from : entry.path.remoteAddress);
     return true;
   }
 
   /** Begins a session; one that we answered is provisional. @returns its path. */
   add(made: NewUdpSession): UdpPath {
-    const { clock, port, handshaker } = this.#options;
-    const { keys, localIndex, remoteIndex, remote, isInitiator, onConfirmed } = made;
+    const { clock, handshaker } = this.#options;
+    const { base, kind, keys, localIndex, remoteIndex, remote, isInitiator, onConfirmed } = made;
     const session = createSession({ keys, localIndex, remoteIndex, now: clock.now() });
     const path = createUdpPath({
-      port,
+      port: base,
+      kind,
       session,
       remote,
       clock,
@@ -104,7 +114,7 @@ export class UdpSessions {
         this.#remove(entry);
       },
     });
-    const entry: Entry = { session, path, provisional: !isInitiator, onConfirmed };
+    const entry: Entry = { base, session, path, provisional: !isInitiator, onConfirmed };
     const keeper = keepKeysFresh({
       session,
       clock,

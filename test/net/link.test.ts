@@ -51,8 +51,10 @@ function createWorld(): World {
       const book = createMemoryPeerBook();
       book.put(peer);
       for (const host of addresses) book.rememberAddress(other.id, 'tcp', host, 1);
-      const endpoint: Pick<Endpoint, 'paths' | 'connect'> = {
+      const endpoint: Pick<Endpoint, 'paths' | 'connect' | 'relays' | 'address'> = {
         paths,
+        relays: [],
+        address: { host: '::', port: 1 },
         async connect(target) {
           const { kind, host } = target;
           own.dials.push({ at: clock.now(), kind, host });
@@ -65,7 +67,7 @@ function createWorld(): World {
       };
       own.link = createLink({
         peer,
-        endpoint: endpoint as Endpoint,
+        endpoint,
         channel: own.channel,
         book,
         ownId: own.id,

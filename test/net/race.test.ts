@@ -1,133 +1,173 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Path } from '../../src/net/path.ts';
-import { startRace, type Candidate } from '../../src/net/race.ts';
+import type { Path, PathKind } from '../../src/net/path.ts';
+import { startRace } from '../../src/net/race.ts';
+import type { Target } from '../../src/net/targets.ts';
 import { createManualClock, settle, type ManualClock } from '../manual-clock.ts';
 import { createMemoryPathPair } from './memory-path.ts';
 
 interface Attempt {
   readonly at: number;
   readonly host: string;
-  readonly path: Path;
+  readonly signal: AbortSignal;
   closed: boolean;
   succeed(): void;
   fail(): void;
 }
 
-const candidate = (host: string): Candidate => ({ kind: 'tcp', host, port: 1 });
+const target = (host: string, kind: PathKind = 'tcp'): Target => ({ kind, host, port: 1 });
+const PREFERENCE: Readonly<Record<PathKind, number>> = { tcp: 0, udp: 1, turn: 2, tor: 3 };
 
-function start(clock: ManualClock, hosts: readonly string[], signal = new AbortController().signal) {
+function start(clock: ManualClock, targets: readonly Target[], signal = new AbortController().signal) {
   const attempts: Attempt[] = [];
+  const reached: string[] = [];
   const race = startRace({
-    candidates: hosts.map(candidate),
+    targets,
     clock,
     signal,
-    attempt: ({ host }) =>
-      new Promise<{ path: Path; host: string }>((resolve, reject) => {
+    preference: (kind) => PREFERENCE[kind],
+    onReached: (_made, { host }) => reached.push(host),
+    attempt: ({ host }, each) =>
+      new Promise<{ path: Path }>((resolve, reject) => {
         const path: Path = createMemoryPathPair({ clock }).ends[0];
         const made: Attempt = {
           at: clock.now(),
           host,
-          path,
+          signal: each,
           closed: false,
-          succeed: () => resolve({ path, host }),
+          succeed: () => resolve({ path }),
           fail: () => reject(new Error('nobody')),
         };
+        each.addEventListener('abort', () => reject(new Error('aborted')));
         path.close = () => (made.closed = true);
         attempts.push(made);
       }),
   });
-  return { race, attempts };
+  let isDone = false;
+  void race.done.then(() => (isDone = true));
+  return { race, attempts, reached, done: () => isDone };
 }
 
-test('the next is tried after a quarter of a second, or when the one before has failed', async () => {
+const begun = (attempts: readonly Attempt[]) => attempts.map(({ at, host }) => [at, host]);
+
+test('the next is tried a little later, or when the one before has failed', async () => {
   const clock = createManualClock();
-  const { race, attempts } = start(clock, ['a', 'b', 'c']);
-  await clock.run(250);
+  const { attempts, reached, done } = start(clock, [target('a'), target('b'), target('c')]);
+  await clock.run(50);
   attempts[1]?.fail();
   await settle();
-  assert.deepEqual(
-    attempts.map(({ at, host }) => [at, host]),
-    [
-      [0, 'a'],
-      [250, 'b'],
-      [250, 'c'],
-    ],
-  );
-  attempts[0]?.succeed();
-  assert.equal((await race.winner)?.host, 'a');
-});
-
-test('paths that come after the first are closed', async () => {
-  const clock = createManualClock();
-  const { race, attempts } = start(clock, ['a', 'b']);
-  await clock.run(300);
-  attempts[1]?.succeed();
-  assert.equal((await race.winner)?.host, 'b');
+  assert.deepEqual(begun(attempts), [
+    [0, 'a'],
+    [50, 'b'],
+    [50, 'c'],
+  ]);
   attempts[0]?.succeed();
   await settle();
-  assert.deepEqual(
-    attempts.map(({ closed }) => closed),
-    [true, false],
-  );
-  assert.equal(clock.pending, 0);
+  assert.deepEqual(reached, ['a']);
+  assert.ok(done());
 });
 
-test('when all have failed, or none was given, there is no winner', async () => {
+test('what could be better goes on beside a path that was made, what could not is given up', async () => {
   const clock = createManualClock();
-  const { race, attempts } = start(clock, ['a']);
+  const { attempts, reached, done } = start(clock, [target('a', 'tcp'), target('b', 'udp'), target('c', 'udp')]);
+  await clock.run(100);
+  attempts[1]?.succeed();
+  await settle();
+  assert.deepEqual(
+    attempts.map(({ signal }) => signal.aborted),
+    [false, false, true],
+  );
+  assert.ok(!done());
+  attempts[0]?.succeed();
+  await settle();
+  assert.deepEqual(reached, ['b', 'a']);
+  assert.ok(done());
+});
+
+test('relays and Tor are tried when the others have had their chance', async () => {
+  const clock = createManualClock();
+  const { attempts } = start(clock, [target('a', 'tor'), target('b', 'turn'), target('c', 'udp')]);
+  await clock.run(5000);
+  assert.deepEqual(begun(attempts), [
+    [0, 'c'],
+    [500, 'b'],
+    [1000, 'a'],
+  ]);
+});
+
+test('relays and Tor are tried at once when all others have failed', async () => {
+  const clock = createManualClock();
+  const { attempts } = start(clock, [target('a', 'udp'), target('b', 'tor')]);
   attempts[0]?.fail();
-  assert.equal(await race.winner, undefined);
-  assert.equal(await start(clock, []).race.winner, undefined);
-  race.add(candidate('b'));
+  await settle();
+  assert.deepEqual(begun(attempts), [
+    [0, 'a'],
+    [0, 'b'],
+  ]);
+});
+
+test('a path that somebody else made ends what is no better', async () => {
+  const clock = createManualClock();
+  const { race, attempts, done } = start(clock, [target('a', 'udp'), target('b', 'udp')]);
+  race.reached('udp');
+  await settle();
+  assert.ok(attempts[0]?.signal.aborted);
   assert.equal(attempts.length, 1);
+  assert.ok(done());
+});
+
+test('when all have failed, or none was given, it is over', async () => {
+  const clock = createManualClock();
+  const { race, attempts, done } = start(clock, [target('a')]);
+  attempts[0]?.fail();
+  await settle();
+  assert.ok(done());
+  race.add(target('b'));
+  assert.equal(attempts.length, 1);
+  const empty = start(clock, []);
+  await settle();
+  assert.ok(empty.done());
 });
 
 test('one that is added is tried at once, but not beside itself', async () => {
   const clock = createManualClock();
-  const { race, attempts } = start(clock, ['a', 'b']);
-  race.add(candidate('a'));
-  race.add(candidate('c'));
+  const { race, attempts, reached } = start(clock, [target('a'), target('b')]);
+  race.add(target('a'));
+  race.add(target('c'));
   assert.deepEqual(
     attempts.map(({ host }) => host),
     ['a', 'b', 'c'],
   );
   attempts[2]?.succeed();
-  assert.equal((await race.winner)?.host, 'c');
+  await settle();
+  assert.deepEqual(reached, ['c']);
 });
 
-test('an ended race has no winner, and closes what still comes', async () => {
+test('an ended race reaches nobody, and closes what still comes', async () => {
   const clock = createManualClock();
   const stop = new AbortController();
-  const { race, attempts } = start(clock, ['a', 'b'], stop.signal);
-  stop.abort();
-  assert.equal(await race.winner, undefined);
+  const { attempts, reached, done } = start(clock, [target('a'), target('b')], stop.signal);
   attempts[0]?.succeed();
+  stop.abort();
   await clock.run(1000);
+  assert.ok(done());
+  assert.deepEqual(reached, []);
   assert.deepEqual(
     attempts.map(({ closed }) => closed),
     [true],
   );
+  assert.equal(clock.pending, 0);
 });
 
-test('however many are under way, Node sees no leak', async () => {
-  const warnings: Error[] = [];
-  const warned = (warning: Error) => warnings.push(warning);
-  process.on('warning', warned);
-  try {
-    const clock = createManualClock();
-    startRace({
-      candidates: Array.from({ length: 40 }, (_, i) => candidate(`${i}`)),
-      clock,
-      signal: new AbortController().signal,
-      attempt: (_candidate, signal) =>
-        new Promise<{ path: Path }>((_resolve, reject) => {
-          signal.addEventListener('abort', () => reject(new Error('ended')));
-        }),
-    });
-    await clock.run(20_000);
-    assert.deepEqual(warnings, []);
-  } finally {
-    process.off('warning', warned);
-  }
+test('of many targets some wait until others have ended', async () => {
+  const clock = createManualClock();
+  const { attempts } = start(
+    clock,
+    Array.from({ length: 49 }, (_, i) => target(`${i}`)),
+  );
+  await clock.run(60_000);
+  assert.equal(attempts.length, 48);
+  attempts[0]?.fail();
+  await settle();
+  assert.equal(attempts.length, 49);
 });

@@ -45,6 +45,7 @@ async function createWorld(seed: number, conditions: Partial<Conditions> = {}): 
       identity,
       handshaker: createHandshaker({ identity, book, name: 'n', port: () => 1, clock, onJoined: () => undefined }),
       clock,
+      direct: true,
       onPath: (_peerId, path) => arrived.push(path),
     });
     return { identity, endpoint, arrived, book };
