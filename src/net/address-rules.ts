@@ -67,6 +67,14 @@ export function isLocalAddress(host: string): boolean {
   return family !== undefined && LOCAL.check(host, family);
 }
 
+const LOOPBACK = blocksOf(['127.0.0.0/8', '0.0.0.0/8', '::/127']);
+
+/** Whether it is an address of the computer itself. */
+export function isLoopback(host: string): boolean {
+  const family = familyOf(host);
+  return family !== undefined && LOOPBACK.check(host, family);
+}
+
 function familyOf(host: string): 'ipv4' | 'ipv6' | undefined {
   const version = isIP(host);
   return version === 4 ? 'ipv4' : version === 6 ? 'ipv6' : undefined;

@@ -5,7 +5,7 @@
  */
 import { isIP, isIPv6 } from 'node:net';
 import { CANDIDATE_TRANSPORT, CANDIDATE_TYPE, MAX_CANDIDATES, type WireCandidate } from '../wire/candidate.ts';
-import { isLocalAddress, type AddressRules } from './address-rules.ts';
+import { isLocalAddress, isLoopback, type AddressRules } from './address-rules.ts';
 
 export type CandidateType = keyof typeof CANDIDATE_TYPE;
 
@@ -76,7 +76,11 @@ export function createCandidates(rules: AddressRules): Candidates {
       list = now;
       for (const listener of listeners) listener();
     },
-    accept: (told) => told.slice(0, MAX_CANDIDATES).filter(isSound),
+    accept: (told) => {
+      // Of this computer itself only who listens there alone has peers.
+      const onLoopback = list.some(({ host }) => isLoopback(host));
+      return told.slice(0, MAX_CANDIDATES).filter((one) => isSound(one) && (onLoopback || !isLoopback(one.host)));
+    },
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

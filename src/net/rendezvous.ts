@@ -16,6 +16,8 @@ export interface MeetingSecret {
 }
 
 export interface MeetingOptions extends MeetingSecret {
+  /** Whom it is with, if known: a peer in common is somebody else. */
+  readonly peerId?: string;
   /** An encoded Signal of the other side, opened, and other than the last. The receiver's to keep. */
   readonly onSignal: (signal: Uint8Array) => void;
 }

@@ -1,0 +1,219 @@
+/**
+ * Signalling: tells one peer where this node can be reached, and hears where it can: on every path that the two have,
+ * and, while they have none, through each rendezvous there is. Owns what is said when; does not own the places where it
+ * is said (rendezvous.ts), what is true (candidates.ts), or what is done with it (link.ts).
+ *
+ *     live ----no path----> seeking ----10 minutes----> waiting ----...
+ *       ^                      |  active meetings          |  passive ones
+ *       +------- a path -------+---------------------------+
+ */
+import type { Clock, Timer } from '../clock.ts';
+import { PeerfsError } from '../errors.ts';
+import { SIGNAL, SIGNAL_BYTES, type Signal, type WireCandidate } from '../wire/candidate.ts';
+import { decodeStruct, encodeStruct } from '../wire/codec.ts';
+import type { RequestOf } from '../wire/schema.ts';
+import type { Candidates } from './candidates.ts';
+import type { PeerChannel } from './channel.ts';
+import type { Path } from './path.ts';
+import type { Meeting, MeetingSecret, Rendezvous, RendezvousWay } from './rendezvous.ts';
+import type { Way, Ways } from './ways.ts';
+
+/** Tuning. Milliseconds. */
+/** The addresses from before are tried alone for so long; a rendezvous is somebody else's computer. */
+const HEAD_START_MS = 1000;
+/** What did not work last time begins so much later than what did. */
+const SECOND_CHOICE_MS = 1500;
+/** Somebody who did not come for so long is looked for seldom. */
+const SEEK_MS = 10 * 60_000;
+/** Changes that follow each other closely are told once. */
+const TELL_PAUSE_MS = 300;
+
+export interface Seeker {
+  /** Looks for the other side from now on; no effect when it does already. */
+  seek(): void;
+  /** Somebody is there: nothing is said or looked for any more. */
+  rest(): void;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface SeekerOptions {
+  readonly secret: MeetingSecret;
+  /** Of whom it is: a peer in common must not be the peer itself. Undefined for who is not known yet. */
+  readonly peerId?: string | undefined;
+  readonly rendezvous: readonly Rendezvous[];
+  readonly candidates: Candidates;
+  /** The way that worked last time, to begin with. */
+  readonly preferred?: () => RendezvousWay | undefined;
+  readonly ways?: Ways;
+  readonly clock: Clock;
+  readonly onSignal: (candidates: readonly WireCandidate[], way: RendezvousWay) => void;
+}
+
+/** Meets one other through every rendezvous at once. */
+export function createSeeker(options: SeekerOptions): Seeker {
+  const { secret, peerId, rendezvous, candidates, preferred, ways, clock, onSignal } = options;
+  const meetings = new Map<RendezvousWay, Meeting>();
+  const timers = new Set<Timer>();
+  let isSeeking = false;
+  let saidAtMs = 0;
+  let heardAtMs = 0;
+
+  const heard = (way: RendezvousWay, bytes: Uint8Array): void => {
+    const signal = decodeSignal(bytes);
+    if (signal === undefined || signal.timestampMs <= heardAtMs || !isSeeking) return;
+    heardAtMs = signal.timestampMs;
+    ways?.note(way, 'found');
+    onSignal(candidates.accept(signal.candidates), way);
+  };
+  for (const one of rendezvous) {
+    const meeting = one.meet({
+      ...secret,
+      ...(peerId === undefined ? {} : { peerId }),
+      onSignal: (bytes) => heard(one.way, bytes),
+    });
+    meetings.set(one.way, meeting);
+  }
+
+  const say = (): void => {
+    saidAtMs = Math.max(clock.wallMs(), saidAtMs + 1);
+    const bytes = encodeSignal({ timestampMs: saidAtMs, wanted: true, candidates: [...candidates.list] });
+    for (const meeting of meetings.values()) meeting.say(bytes);
+  };
+
+  const later = (delayMs: number, run: () => void): void => {
+    const timer = clock.after(delayMs, () => {
+      timers.delete(timer);
+      run();
+    });
+    timers.add(timer);
+  };
+
+  const stopTimers = (): void => {
+    for (const timer of timers) timer.cancel();
+    timers.clear();
+  };
+
+  const stopCandidates = candidates.onChange(() => {
+    if (isSeeking) say();
+  });
+
+  return {
+    seek() {
+      if (isSeeking || meetings.size === 0) return;
+      isSeeking = true;
+      say();
+      const first = preferred?.();
+      for (const [way, meeting] of meetings) {
+        const begin = () => {
+          ways?.note(way, 'trying');
+          meeting.attend('active');
+        };
+        later(HEAD_START_MS + (first === undefined || first === way ? 0 : SECOND_CHOICE_MS), begin);
+      }
+      later(SEEK_MS, () => {
+        for (const [way, meeting] of meetings) {
+          ways?.note(way, 'failed');
+          meeting.attend('passive');
+        }
+      });
+    },
+    rest() {
+      if (!isSeeking) return;
+      isSeeking = false;
+      stopTimers();
+      for (const meeting of meetings.values()) meeting.attend('idle');
+    },
+    close() {
+      isSeeking = false;
+      stopTimers();
+      stopCandidates();
+      for (const meeting of meetings.values()) meeting.close();
+    },
+  };
+}
+
+export interface SignallingOptions extends Omit<SeekerOptions, 'onSignal' | 'ways'> {
+  readonly channel: PeerChannel;
+  readonly ways: Ways;
+  /** The peer can be reached there; `way` is undefined when it said so on a path. */
+  readonly onCandidates: (candidates: readonly WireCandidate[], way: Way | undefined) => void;
+  /** The peer sees us there, on a path of datagrams from its address `voter`. */
+  readonly onObserved: (observed: { readonly host: string; readonly port: number }, voter: string) => void;
+}
+
+export interface Signalling {
+  /** The push `signal` came. */
+  received(request: RequestOf<'signal'>, path: Path): void;
+  /** Idempotent. */
+  close(): void;
+}
+
+export function createSignalling(options: SignallingOptions): Signalling {
+  const { channel, candidates, clock, onCandidates, onObserved } = options;
+  const seeker = createSeeker({ ...options, onSignal: onCandidates });
+  let telling: Timer | undefined;
+
+  const tell = (path: Path): void => {
+    const seen = path.kind === 'udp' ? splitAddress(path.remote) : undefined;
+    channel.pushOn(path, 'signal', {
+      candidates: [...candidates.list],
+      observedHost: seen?.host ?? '',
+      observedPort: seen?.port ?? 0,
+    });
+  };
+  const follow = (): void => {
+    if (channel.state === 'live') seeker.rest();
+    else seeker.seek();
+  };
+
+  const stops = [
+    channel.onPath(tell),
+    channel.onState(follow),
+    candidates.onChange(() => {
+      telling ??= clock.after(TELL_PAUSE_MS, () => {
+        telling = undefined;
+        for (const path of channel.paths) tell(path);
+      });
+    }),
+  ];
+  follow();
+
+  return {
+    received({ candidates: told, observedHost, observedPort }, path) {
+      const voter = path.kind === 'udp' && observedPort !== 0 ? splitAddress(path.remote)?.host : undefined;
+      if (voter !== undefined) onObserved({ host: observedHost, port: observedPort }, voter);
+      onCandidates(candidates.accept(told), undefined);
+    },
+    close() {
+      telling?.cancel();
+      for (const stop of stops) stop();
+      seeker.close();
+    },
+  };
+}
+
+/** Of `host:port`, IPv6 in brackets. */
+function splitAddress(address: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  return host === undefined ? undefined : { host, port: Number(match?.[3]) };
+}
+
+/** Leaves out the last candidates until the rest fits. */
+function encodeSignal(signal: Signal): Uint8Array {
+  for (let count = signal.candidates.length; ; count--) {
+    const bytes = encodeStruct(SIGNAL, { ...signal, candidates: signal.candidates.slice(0, count) });
+    if (bytes.length <= SIGNAL_BYTES) return bytes;
+  }
+}
+
+/** @returns undefined for what makes no sense. */
+function decodeSignal(bytes: Uint8Array): Signal | undefined {
+  try {
+    return decodeStruct(SIGNAL, bytes);
+  } catch (error) {
+    if (error instanceof PeerfsError) return undefined;
+    throw error;
+  }
+}
