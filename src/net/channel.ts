@@ -66,7 +66,8 @@ export type Handlers = {
   readonly [M in CallName]: (request: RequestOf<M>, context: CallContext) => Promise<Answer<M>>;
 };
 
-export type PushHandlers = { readonly [M in PushName]?: (request: RequestOf<M>) => void };
+/** `path` is the one that it came on. */
+export type PushHandlers = { readonly [M in PushName]?: (request: RequestOf<M>, path: Path) => void };
 
 /** `goodbye` reasons of src/wire/schema.ts. */
 export type CloseReason = 'shutting-down' | 'removed';
@@ -86,6 +87,12 @@ export interface PeerChannel extends Channel {
   attach(path: Path, preference: number): void;
   /** Closes one path: what is under way on it goes on another. */
   detach(path: Path): void;
+  /** One way, on that path and no other; dropped when it has ended. */
+  pushOn<M extends PushName>(path: Path, name: M, request: RequestOf<M>): void;
+  /** A path can be used from now on. @returns a function that stops it. */
+  onPath(listener: (path: Path) => void): () => void;
+  /** Calls ride on another path than before, or on none. @returns a function that stops it. */
+  onActivePath(listener: (path: Path | undefined) => void): () => void;
   /** A path would be useful now: dial without waiting for the back-off. @returns a function that stops it. */
   onPathNeeded(listener: () => void): () => void;
   /** Someone is about to use the peer: asks for a path when there is none. */

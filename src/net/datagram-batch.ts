@@ -16,6 +16,7 @@ export class DatagramBatch {
   /** Longest plain packet that goes in one datagram, bytes. */
   limitBytes: number;
   bytesSent = 0;
+  datagramsSent = 0;
   readonly #port: Pick<UdpPort, 'sendBatch'>;
   readonly #session: Session;
   readonly #sealed = new Uint8Array(MAX_BYTES);
@@ -46,6 +47,7 @@ export class DatagramBatch {
   flush(): void {
     if (this.#count === 0) return;
     const used = this.#used;
+    this.datagramsSent += this.#count;
     this.#used = 0;
     this.#count = 0;
     this.bytesSent += used;

@@ -30,7 +30,9 @@ export interface PathStatistics {
   readonly rttMs: number | undefined;
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** Datagrams that had to be sent again (0 for TCP). */
+  /** Datagrams sent (0 for streams). */
+  readonly datagramsSent: number;
+  /** Of them those that had to be sent again. */
   readonly retransmissions: number;
   /** Milliseconds of Clock.now() when the peer was last heard. */
   readonly lastHeardAt: number;

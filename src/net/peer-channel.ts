@@ -83,6 +83,8 @@ class ChannelToPeer implements PeerChannel {
   readonly #stateListeners = new Set<(state: ChannelState) => void>();
   readonly #restartListeners = new Set<() => void>();
   readonly #neededListeners = new Set<() => void>();
+  readonly #pathListeners = new Set<(path: Path) => void>();
+  readonly #activeListeners = new Set<(path: Path | undefined) => void>();
   #pushHandlers: PushHandlers = {};
   readonly #paths = new ChannelPaths();
   #state: ChannelState = 'reconnecting';
@@ -156,6 +158,14 @@ class ChannelToPeer implements PeerChannel {
     return listen(this.#neededListeners, listener);
   }
 
+  onPath(listener: (path: Path) => void): () => void {
+    return listen(this.#pathListeners, listener);
+  }
+
+  onActivePath(listener: (path: Path | undefined) => void): () => void {
+    return listen(this.#activeListeners, listener);
+  }
+
   // ---- calls -------------------------------------------------------------------------------------------------
 
   call<M extends CallName>(name: M, request: RequestOf<M>, options: CallOptions<M> = {}): Promise<CallResult<M>> {
@@ -178,6 +188,11 @@ class ChannelToPeer implements PeerChannel {
 
   push<M extends PushName>(name: M, request: RequestOf<M>): void {
     this.#paths.active?.send(0, [encodePush(name, request)], 0);
+  }
+
+  pushOn<M extends PushName>(path: Path, name: M, request: RequestOf<M>): void {
+    const on = this.#paths.all.find((one) => one.path === path);
+    if (on?.ready === true) on.send(0, [encodePush(name, request)], 0);
   }
 
   touch(): void {
@@ -228,6 +243,7 @@ class ChannelToPeer implements PeerChannel {
     this.#heard();
     this.#options.log.debug('channel.path', { kind: path.path.kind, paths: this.#paths.all.length });
     this.#outgoing.pump();
+    for (const listener of this.#pathListeners) listener(path.path);
     return true;
   }
 
@@ -257,8 +273,11 @@ class ChannelToPeer implements PeerChannel {
   }
 
   #choose(): void {
+    const before = this.#paths.active;
     const left = this.#paths.choose();
     if (left !== undefined) this.#outgoing.pathLost(left);
+    const { active } = this.#paths;
+    if (active !== before) for (const listener of this.#activeListeners) listener(active?.path);
   }
 
   /** A sign of life. */
@@ -311,8 +330,8 @@ class ChannelToPeer implements PeerChannel {
       case 'goodbye':
         return this.#goodbye(path, request as RequestOf<'goodbye'>);
       default: {
-        const handler = this.#pushHandlers[push.name] as ((request: unknown) => void) | undefined;
-        handler?.(request);
+        const handler = this.#pushHandlers[push.name] as ((request: unknown, on: Path) => void) | undefined;
+        handler?.(request, path.path);
       }
     }
   }

@@ -76,6 +76,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   const statistics = {
     rttMs: undefined as number | undefined,
     bytesSent: 0,
+    datagramsSent: 0,
     bytesReceived: 0,
     retransmissions: 0,
     lastHeardAt: clock.now(),

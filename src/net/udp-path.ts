@@ -21,6 +21,8 @@ const REKEY_MAX_BYTES = 1_024;
 const TOKEN_BYTES = 4;
 
 export interface UdpPathOptions {
+  /** turn: by way of a relay, ours or the peer's. */
+  readonly kind?: 'udp' | 'turn';
   readonly port: Pick<UdpPort, 'send' | 'sendBatch'>;
   /** The path's from now on: closed when the path ends. */
   readonly session: Session;
@@ -37,7 +39,7 @@ export interface UdpPathOptions {
 }
 
 export interface UdpPath extends Path {
-  readonly kind: 'udp';
+  readonly kind: 'udp' | 'turn';
   readonly session: Session;
   readonly remoteAddress: UdpAddress;
   /** Packets that opened and made no sense. */
@@ -53,7 +55,7 @@ export function createUdpPath(options: UdpPathOptions): UdpPath {
 }
 
 class KcpPath implements UdpPath {
-  readonly kind = 'udp';
+  readonly kind: 'udp' | 'turn';
   readonly session: Session;
   malformed = 0;
   readonly #options: UdpPathOptions;
@@ -81,6 +83,7 @@ class KcpPath implements UdpPath {
     const random = options.random ?? ((bytes: Uint8Array) => void randomFillSync(bytes));
     const now = clock.now();
     this.#options = options;
+    this.kind = options.kind ?? 'udp';
     this.#clock = clock;
     this.session = session;
     this.#defer = options.defer ?? ((run) => void setImmediate(run));
@@ -105,6 +108,7 @@ class KcpPath implements UdpPath {
       rttMs: this.#flight.rttMs,
       bytesSent: this.#batch.bytesSent,
       bytesReceived: this.#bytesReceived,
+      datagramsSent: this.#batch.datagramsSent,
       retransmissions: this.#flight.retransmissions,
       lastHeardAt: this.#liveness.lastHeardAt,
     };

@@ -33,7 +33,14 @@ function meetDeafPeer(handlers: Partial<Handlers>): DeafPeer {
   const path: Path = {
     kind: 'tcp',
     remote: 'nowhere',
-    statistics: { rttMs: 1, bytesSent: 0, bytesReceived: 0, retransmissions: 0, lastHeardAt: clock.now() },
+    statistics: {
+      rttMs: 1,
+      datagramsSent: 0,
+      bytesSent: 0,
+      bytesReceived: 0,
+      retransmissions: 0,
+      lastHeardAt: clock.now(),
+    },
     start: (given) => (events = given),
     send(_lane, pieces) {
       sent.push(Buffer.concat(pieces));

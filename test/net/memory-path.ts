@@ -55,6 +55,7 @@ export function createMemoryPathPair(options: MemoryPathOptions): MemoryPathPair
     const statistics = {
       rttMs: 2 * delayMs,
       bytesSent: 0,
+      datagramsSent: 0,
       bytesReceived: 0,
       retransmissions: 0,
       lastHeardAt: clock.now(),
