@@ -3,7 +3,7 @@
  * end, so that it goes on after the command that began it and after a restart of the node.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import { completeWord, generateCode, parseCode } from '../crypto/code.ts';
 import { pairSecret } from '../crypto/handshake.ts';
 import { peerIdOf, type Identity } from '../crypto/identity.ts';
@@ -17,12 +17,17 @@ import { INVITATION, type Invitation, type NetAddress } from '../wire/packets.ts
 import { toPetname } from './config.ts';
 import type { Discovery } from './discovery.ts';
 import type { AcceptResult, InvitationStatus, InviteResult } from './control-protocol.ts';
+import type { Reach } from './reach.ts';
 import { OPEN_INVITATIONS, type AcceptanceRecord, type Store } from './store.ts';
 
 const TOKEN_BYTES = 16;
 const ID_CHARACTERS = 8;
 /** Rounds of dialling before the user is told that nobody answers. */
 const QUIET_ROUNDS = 2;
+/** What an invitation holds at most. */
+const OWN_ADDRESSES = 16;
+/** Invitations that have expired are no longer made known after at most so long. Tuning, milliseconds. */
+const FOLLOW_EVERY_MS = 10_000;
 
 export interface InvitationsOptions {
   readonly store: Store;
@@ -30,8 +35,8 @@ export interface InvitationsOptions {
   /** What this node calls itself. */
   readonly name: string;
   readonly endpoint: Endpoint;
-  /** Where this node can be reached, best first. */
-  readonly addresses: () => NetAddress[];
+  /** Makes an invitation known, and looks for the creator of somebody else's, beyond the addresses that it names. */
+  readonly reach: Pick<Reach, 'invite' | 'seekCreator'>;
   /** Finds nodes on the local network; undefined when that is off. */
   readonly discovery: Discovery | undefined;
   readonly isOnline: (peerId: string) => boolean;
@@ -61,6 +66,8 @@ export interface Invitations {
   revoke(id: string): void;
   /** Goes on with what a former run of the node began. */
   resume(): void;
+  /** An invitation was used: it is no longer made known. */
+  follow(): void;
   close(): void;
 }
 
@@ -75,7 +82,26 @@ export function createInvitations(options: InvitationsOptions): Invitations {
   const { store, identity, clock, log, endpoint } = options;
   const ownId = peerIdOf(identity.publicKey);
   const running = new Map<string, Running>();
+  /** Open invitations, by their ids. */
+  const announced = new Map<string, ReturnType<Reach['invite']>>();
+  /** Ids of those that are not in the store yet. */
+  const making = new Set<string>();
+  let followTimer: Timer | undefined;
   let closed = false;
+
+  /** Open invitations are made known, and no others. */
+  const follow = (): void => {
+    followTimer?.cancel();
+    if (closed) return;
+    const open = store.tokens().filter(({ state }) => state === 'open');
+    for (const { inviteId, token } of open) if (!announced.has(inviteId)) announced.set(inviteId, options.reach.invite(token));
+    for (const [id, invited] of announced) {
+      if (making.has(id) || open.some(({ inviteId }) => inviteId === id)) continue;
+      announced.delete(id);
+      invited.close();
+    }
+    followTimer = clock.after(FOLLOW_EVERY_MS, follow);
+  };
 
   const begin = (record: AcceptanceRecord): Running => {
     const stop = new AbortController();
@@ -104,7 +130,11 @@ export function createInvitations(options: InvitationsOptions): Invitations {
         }
       },
     });
-    const result = finish(record, invitation, acceptance).finally(() => stopLooking?.());
+    const seeker = options.reach.seekCreator(invitation.token, (candidates) => acceptance.hear(candidates));
+    const result = finish(record, invitation, acceptance).finally(() => {
+      stopLooking?.();
+      seeker.close();
+    });
     // Its failure is told to whoever asks; one that nobody asks for is in the log.
     result.catch((error: unknown) => log.info('accept.ended', { code: codeOf(error) }));
     const entry = { result, stop, listeners, acceptance };
@@ -126,13 +156,14 @@ export function createInvitations(options: InvitationsOptions): Invitations {
         name: nameFor(record, reached.name),
       };
       store.putPeer(peer, undefined);
-      store.rememberAddress(peer.peerId, reached.kind, reached.host, reached.port);
+      const isLasting = reached.kind !== 'tor' && reached.kind !== 'turn';
       for (const { host, port } of invitation.addresses) {
+        if (host.endsWith('.onion')) continue; // of the invitation alone
         if (store.addresses(peer.peerId).every((known) => known.host !== host || known.port !== port)) {
-          store.rememberAddress(peer.peerId, reached.kind, host, port);
+          store.rememberAddress(peer.peerId, isLasting ? reached.kind : 'tcp', host, port);
         }
       }
-      store.rememberAddress(peer.peerId, reached.kind, reached.host, reached.port);
+      if (isLasting) store.rememberAddress(peer.peerId, reached.kind, reached.host, reached.port);
       store.removeAcceptance(record.id);
       await options.onAccepted(peer.peerId, reached);
       log.info('accept.done');
@@ -169,19 +200,31 @@ export function createInvitations(options: InvitationsOptions): Invitations {
       const expiresAt = Math.floor(clock.wallMs() + lifeMs);
       const token = randomBytes(TOKEN_BYTES);
       const id = randomBytes(ID_CHARACTERS / 2).toString('hex');
-      const content = encodeStruct(INVITATION, {
-        publicKey: identity.publicKey,
-        token,
-        expiresAtMs: expiresAt,
-        name: options.name,
-        addresses: addresses ?? options.addresses(),
-      });
       const code = generateCode();
-      const invitation = await sealInvitation(content, code);
-      store.addInvitation({ id, token, name, expiresAt, replaces: replaced?.peerId });
-      log.info('invite.made');
-      options.discovery?.hello();
-      return { invitation, code, expiresAt: new Date(expiresAt).toISOString(), id };
+      const invited = options.reach.invite(token);
+      announced.set(id, invited);
+      making.add(id);
+      try {
+        const own = invited.addresses.filter(({ host }) => addresses === undefined || host.endsWith('.onion'));
+        const content = encodeStruct(INVITATION, {
+          publicKey: identity.publicKey,
+          token,
+          expiresAtMs: expiresAt,
+          name: options.name,
+          addresses: [...(addresses ?? []), ...own].slice(0, OWN_ADDRESSES),
+        });
+        const invitation = await sealInvitation(content, code);
+        store.addInvitation({ id, token, name, expiresAt, replaces: replaced?.peerId });
+        log.info('invite.made');
+        options.discovery?.hello();
+        return { invitation, code, expiresAt: new Date(expiresAt).toISOString(), id };
+      } catch (error) {
+        announced.delete(id);
+        invited.close();
+        throw error;
+      } finally {
+        making.delete(id);
+      }
     },
 
     async accept(text, code, name, progress) {
@@ -239,23 +282,29 @@ export function createInvitations(options: InvitationsOptions): Invitations {
     revoke(id) {
       const accepting = running.get(id);
       accepting?.stop.abort();
-      const known = store.invitations().find((row) => row.id === id);
-      if (known?.state === 'used') {
+      const invitation = store.invitations().find((row) => row.id === id);
+      if (invitation?.state === 'used') {
         throw new PeerfsError('INVITE_USED', 'the invitation was accepted already', {
           hint: 'To end it with that peer: peerfs peers remove.',
         });
       }
-      if (!store.revokeInvitation(id) && known === undefined && accepting === undefined) {
+      if (!store.revokeInvitation(id) && invitation === undefined && accepting === undefined) {
         throw new PeerfsError('UNKNOWN_INVITE', `there is no invitation "${id}"`, { hint: 'peerfs invite list' });
       }
+      follow();
     },
 
     resume() {
       for (const record of store.acceptances()) if (!running.has(record.id)) begin(record);
+      follow();
     },
+    follow,
 
     close() {
       closed = true;
+      followTimer?.cancel();
+      for (const invited of announced.values()) invited.close();
+      announced.clear();
       for (const { stop } of running.values()) stop.abort();
     },
   };

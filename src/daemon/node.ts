@@ -17,7 +17,8 @@ import { LeaseTable } from '../fs/leases.ts';
 import type { Logger } from '../log.ts';
 import { openEndpoint, type Endpoint } from '../net/endpoint.ts';
 import { createLink } from '../net/link.ts';
-import { formatAddress, localAddresses } from '../net/local-addresses.ts';
+import { formatAddress } from '../net/local-addresses.ts';
+import { createWays } from '../net/ways.ts';
 import type { PeerBook } from '../net/peer-book.ts';
 import { tryLockFile } from '../sys/file-lock.ts';
 import { opensslAead, opensslInPlace } from '../sys/openssl.ts';
@@ -33,8 +34,11 @@ import { createMounts } from './mounts.ts';
 import { checkPetname, directory, flag, optionalText, optionalTexts, positive, text } from './parameters.ts';
 import { createPeers } from './peers.ts';
 import { makeFolders } from './places.ts';
+import { checkNetwork } from './network-check.ts';
+import { startReach, waysInUse } from './reach.ts';
 import { createShares, knownPeer } from './shares.ts';
 import { openStore, type Store } from './store.ts';
+import { createWatch } from './watch.ts';
 import { packageVersion } from './version.ts';
 
 const INODE_KEY_BYTES = 16;
@@ -126,6 +130,17 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       log,
     });
     toEnd.push(() => shares.close());
+    const watch = createWatch({ clock });
+    const early = startReach({
+      home,
+      config,
+      identity,
+      store,
+      clock,
+      log,
+      onChange: (event, text_) => watch.emit({ event, text: text_, detail: {} }),
+    });
+    toEnd.push(() => early.close());
 
     const book: PeerBook = {
       ...store,
@@ -135,6 +150,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     /** The store's peers have changed. */
     const refresh = async () => {
       peers.refresh();
+      reach.refresh();
       await shares.refresh();
     };
     const endpoint = await listen(config, store, (host, port) =>
@@ -144,18 +160,24 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         name: config.name,
         listen: { host, port },
         paths: config.paths,
+        tor: early.tor,
+        isRelayed: (at) => early.isRelayed(at),
         clock,
         log,
         onPath: (peerId, path) => peers.attach(peerId, path),
         onJoined: (peerId) => {
           log.info('peer.joined');
           peers.refresh();
+          invitations.follow();
+          reach.refresh();
           shares.refresh().catch((error: unknown) => log.error('shares.refresh', { code: codeOf(error) }));
           peers.link(peerId)?.wake();
         },
       }),
     );
     toEnd.push(() => endpoint.close());
+    const reach = early.open(endpoint);
+    toEnd.push(() => reach.close());
     const peers = createPeers({
       store,
       shares,
@@ -163,7 +185,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       bootId: randomBytes(BOOT_ID_BYTES),
       name: config.name,
       patienceMs: config.patienceMs,
-      link: (peer, channel) => createLink({ peer, endpoint, channel, book, ownId, clock, log }),
+      link: (peer, channel) =>
+        createLink({ peer, endpoint, channel, book, ownId, clock, log, ways: createWays(clock, waysInUse(config)) }),
+      signalling: (peer, channel, link) => reach.signalling(peer, channel, link),
+      onEvent: (event) => watch.emit(event),
       clock,
       log,
     });
@@ -194,13 +219,12 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       identity,
       name: config.name,
       endpoint,
-      addresses: () => ownAddresses(endpoint),
+      reach,
       discovery,
       isOnline: (peerId) => peers.isOnline(peerId),
       async onAccepted(peerId, { path }) {
-        peers.refresh();
+        await refresh();
         peers.attach(peerId, path);
-        await shares.refresh();
       },
       clock,
       log,
@@ -227,15 +251,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         listening,
         paths: config.paths,
         lan: config.lan,
-        network: {
-          nat: 'unknown',
-          candidates: [],
-          tor: { state: 'off', progress: 0, detail: '' },
-          dht: { state: 'off', nodes: 0 },
-          stun: [],
-          turn: [],
-          portMapping: { by: null, external: null },
-        },
+        network: reach.status(),
         mounts: mounts.status(),
         peers: peers.status(),
         shares: store.shares().length,
@@ -249,7 +265,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const handlers: ControlHandlers = {
       status: async () => status(),
       id: async () => ({ name: config.name, id: ownId, fingerprint: fingerprintWords(identity.publicKey) }),
-      'network.check': async () => [],
+      'network.check': async (_given, { progress }) =>
+        checkNetwork({ reach, config, discovery, tell: (finding) => progress(JSON.stringify(finding)) }),
       watch: async () => ({}),
       stop: async () => {
         setImmediate(onStop);
@@ -386,16 +403,6 @@ async function checkInbox(inbox: string): Promise<void> {
 function nodeCode(error: unknown): unknown {
   if (error instanceof PeerfsError) return nodeCode(error.cause);
   return error instanceof Error && 'code' in error ? error.code : undefined;
-}
-
-/** What an invitation holds at most. */
-const OWN_ADDRESSES = 16;
-
-/** Where others can reach this node, best first. */
-function ownAddresses({ address: { host, port } }: Endpoint): { host: string; port: number }[] {
-  const hosts = localAddresses(host).map((one) => one.host);
-  // Without a network two nodes on one computer can still meet.
-  return (hosts.length > 0 ? hosts : ['127.0.0.1']).slice(0, OWN_ADDRESSES).map((one) => ({ host: one, port }));
 }
 
 function address(text_: string): { host: string; port: number } {

@@ -14,6 +14,8 @@ import type { Link } from '../net/link.ts';
 import { SLOW_PATHS, type Path } from '../net/path.ts';
 import type { CloseReason, PeerChannel } from '../net/channel.ts';
 import { createPeerChannel } from '../net/peer-channel.ts';
+import type { Signalling } from '../net/signalling.ts';
+import { createPathRates, type PathRates } from './path-rates.ts';
 import type { PeerStatus } from './control-protocol.ts';
 import type { PeerRecord, Store } from './store.ts';
 
@@ -31,8 +33,20 @@ export interface PeersOptions {
   readonly patienceMs: number;
   /** Keeps the peer reachable from now on, until it is closed. */
   readonly link: (peer: PeerRecord, channel: PeerChannel) => Link;
+  /** Tells the peer where this node is, and the link where the peer is, until it is closed. */
+  readonly signalling: (peer: PeerRecord, channel: PeerChannel, link: Link) => Signalling;
+  /** Something happened that `watch` tells. */
+  readonly onEvent: (event: PeerEvent) => void;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** A change of a peer's state, or of the path that it is reached by. */
+export interface PeerEvent {
+  readonly event: 'peer' | 'path';
+  readonly peer: string;
+  readonly text: string;
+  readonly detail: Readonly<Record<string, string | number | boolean | null>>;
 }
 
 export interface Peers extends PeerDirectory {
@@ -55,6 +69,7 @@ interface RunningPeer {
   readonly record: PeerRecord;
   readonly channel: PeerChannel;
   readonly link: Link;
+  readonly rates: PathRates;
   readonly mounted: MountedPeer;
   end(reason: CloseReason): void;
 }
@@ -76,15 +91,19 @@ export function createPeers(options: PeersOptions): Peers {
     });
     const remote = createRemotePeer({ channel, clock, log });
     const serving = createServing({ channel, shares: options.shares, leases: options.leases, clock, log });
-    channel.serve({ ...serving.handlers, ...remote.handlers }, remote.pushHandlers);
-    const stopSeen = noteSeen(record.peerId, channel);
     const link = options.link(record, channel);
+    const signalling = options.signalling(record, channel, link);
+    const pushHandlers = { ...remote.pushHandlers, signal: signalling.received };
+    channel.serve({ ...serving.handlers, ...remote.handlers }, pushHandlers);
+    const stopSeen = noteSeen(record.peerId, channel);
     return {
       record,
       channel,
       link,
+      rates: createPathRates(channel, clock),
       mounted: { petname: fromText(record.name), peerId: record.peerId, remote },
       end(reason) {
+        signalling.close();
         link.close();
         stopSeen();
         channel.close(reason);
@@ -106,11 +125,26 @@ export function createPeers(options: PeersOptions): Peers {
       if (now === 'live' || state === 'live') store.seenPeer(peerId);
       state = now;
       log.info('peer.state', { state: now });
+      tell(peerId, 'peer', now, { state: now });
+    });
+    let path: string | undefined;
+    const stopPath = channel.onActivePath((active) => {
+      const before = path;
+      path = active?.kind;
+      if (path === before || active === undefined) return;
+      const text = before === undefined ? `reached by ${active.kind}` : `moved from ${before} to ${active.kind}`;
+      tell(peerId, 'path', text, { path: active.kind, before: before ?? null, remote: active.remote });
     });
     return () => {
       timer.cancel();
       stop();
+      stopPath();
     };
+  };
+
+  const tell = (peerId: string, event: 'peer' | 'path', text: string, detail: PeerEvent['detail']): void => {
+    const peer = store.peer(peerId)?.name;
+    if (peer !== undefined) options.onEvent({ event, peer, text, detail });
   };
 
   const lastSeen = (record: PeerRecord, channel: PeerChannel): string | null => {
@@ -154,7 +188,8 @@ export function createPeers(options: PeersOptions): Peers {
     },
     status: () =>
       store.peers().map((record): PeerStatus => {
-        const channel = running.get(record.peerId)?.channel;
+        const peer = running.get(record.peerId);
+        const channel = peer?.channel;
         const path = channel?.activePath;
         return {
           name: record.name,
@@ -162,8 +197,12 @@ export function createPeers(options: PeersOptions): Peers {
           state: channel?.state ?? 'offline',
           path: path?.kind ?? null,
           slow: path !== undefined && SLOW_PATHS.has(path.kind),
-          paths: [],
-          ways: [],
+          paths: peer?.rates.status() ?? [],
+          ways: (peer?.link.ways.list ?? []).map(({ way, result, at }) => ({
+            way,
+            result,
+            at: at === undefined ? null : new Date(at).toISOString(),
+          })),
           rttMs: path?.statistics.rttMs ?? null,
           lastSeenAt: channel === undefined ? null : lastSeen(record, channel),
         };
