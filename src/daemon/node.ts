@@ -138,6 +138,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       store,
       clock,
       log,
+      onNetworkChange: () => peers.wake(),
       onChange: (event, text_) => watch.emit({ event, text: text_, detail: {} }),
     });
     toEnd.push(() => early.close());

@@ -53,7 +53,7 @@ export interface Peers extends PeerDirectory {
   /** Makes the running peers match the store. */
   refresh(): void;
   link(peerId: string): Link | undefined;
-  /** Dials all who are not reached, now. */
+  /** Sends to all who are reached, and dials all who are not, now. */
   wake(): void;
   isOnline(peerId: string): boolean;
   /** Takes a path that a handshake made; closes it when the peer is not known (any more). */
@@ -179,7 +179,11 @@ export function createPeers(options: PeersOptions): Peers {
     },
     link: (peerId) => running.get(peerId)?.link,
     wake() {
-      for (const { link } of running.values()) link.wake();
+      for (const { link, channel } of running.values()) {
+        // What is sent from a new address moves the path there.
+        for (const path of channel.paths) path.probe();
+        link.wake();
+      }
     },
     list: () => list,
     onChange(listener) {

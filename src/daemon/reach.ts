@@ -39,8 +39,10 @@ import { createOnions, type Onions } from './onions.ts';
 import type { Store } from './store.ts';
 import { readTurnServers } from './turn-servers.ts';
 
-/** Candidates of this computer's own addresses are looked up again this often. Tuning, milliseconds. */
-const LOCAL_EVERY_MS = 2000;
+/** This computer's addresses are looked at this often. Tuning, milliseconds. */
+const LOOK_EVERY_MS = 2000;
+/** A look that comes so much later than it should: the computer slept, and may be elsewhere now. */
+const SLEPT_MS = 15_000;
 /** Datagrams that open our router's way for the guest of an invitation: so many, so far apart. Tuning. */
 const PUNCHES = 12;
 const PUNCH_EVERY_MS = 250;
@@ -54,6 +56,8 @@ export interface ReachOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
+  /** This computer's addresses have changed, or it slept. */
+  readonly onNetworkChange: () => void;
   /** Something that status tells has changed. */
   readonly onChange: (what: 'tor' | 'dht' | 'network', text: string) => void;
 }
@@ -78,8 +82,6 @@ export interface Reach {
   readonly stun: ReflexiveWatch | undefined;
   /** Tells a peer where this node is, and its link where it is. */
   signalling(peer: KnownPeer, channel: PeerChannel, link: Link): Signalling;
-  /** This computer's addresses have changed. */
-  networkChanged(): void;
   /** Makes an invitation of ours known beyond the addresses that it names. */
   invite(token: Uint8Array): { readonly addresses: readonly UdpAddress[]; close(): void };
   /** Looks for the creator of somebody's invitation until it is closed. */
@@ -142,8 +144,9 @@ function openReach(options: OpenOptions): Reach {
 
   // ---- candidates ----------------------------------------------------------------------------------------------
 
+  let hosts: readonly string[] = [];
   const tellLocal = (): void => {
-    const hosts = localAddresses(listenHost).map(({ host }) => host);
+    hosts = localAddresses(listenHost).map(({ host }) => host);
     // Without a network two nodes on one computer can still meet.
     candidates.set(
       'local',
@@ -172,8 +175,29 @@ function openReach(options: OpenOptions): Reach {
       relayed.delete(oldest);
     }
   };
+  const networkChanged = (): void => {
+    votes.forget();
+    seenBy.clear();
+    tellLocal();
+    tellReflexive();
+    stun?.networkChanged();
+    dht?.networkChanged();
+    mapping?.networkChanged();
+    options.onNetworkChange();
+  };
   tellLocal();
-  const localTimer = setInterval(tellLocal, LOCAL_EVERY_MS).unref();
+  let lookedAt = clock.wallMs();
+  const lookTimer = setInterval(() => {
+    const now = clock.wallMs();
+    const slept = now - lookedAt > LOOK_EVERY_MS + SLEPT_MS;
+    lookedAt = now;
+    const before = hosts.join();
+    tellLocal();
+    if (!slept && before === hosts.join()) return;
+    log.info('network.changed', { slept });
+    onChange('network', slept ? 'the computer was asleep' : `addresses now: ${hosts.join(', ') || 'none'}`);
+    networkChanged();
+  }, LOOK_EVERY_MS).unref();
 
   // ---- servers that the user named -----------------------------------------------------------------------------
 
@@ -259,8 +283,7 @@ function openReach(options: OpenOptions): Reach {
     const seen = [...seenBy.values()].flatMap((address) => address ?? []);
     const voted = votes.current(clock.now());
     const external = [...seen, ...(voted === undefined ? [] : [voted])];
-    const own = new Set(localAddresses(listenHost).map(({ host }) => host));
-    if (external.some(({ host }) => own.has(host))) return 'none';
+    if (external.some(({ host }) => hosts.includes(host))) return 'none';
     const v4 = seen.filter(({ host }) => !host.includes(':'));
     if (new Set(v4.map(({ host, port: at }) => `${host} ${at}`)).size > 1 || voted?.portsDiffer === true) return 'symmetric';
     if (v4.length > 1 || voted?.portsDiffer === false) return 'cone';
@@ -293,15 +316,6 @@ function openReach(options: OpenOptions): Reach {
         },
         onObserved: (seen, voter) => vote({ host: voter, port: 0 }, seen),
       }),
-    networkChanged() {
-      votes.forget();
-      seenBy.clear();
-      tellLocal();
-      tellReflexive();
-      stun?.networkChanged();
-      dht?.networkChanged();
-      mapping?.networkChanged();
-    },
     invite(token) {
       const service = onions?.invite(token);
       const seeker = createSeeker({
@@ -359,7 +373,7 @@ function openReach(options: OpenOptions): Reach {
       },
     }),
     async close() {
-      clearInterval(localTimer);
+      clearInterval(lookTimer);
       stun?.close();
       onions?.close();
       await Promise.all([dht?.close(), mapping?.close(), ...relays.map((relay) => relay.close())]);
