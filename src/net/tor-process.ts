@@ -79,7 +79,7 @@ export async function findProgram(name: string): Promise<string | undefined> {
 }
 
 /** @throws PeerfsError CONFIG_INVALID for a line that would be read as something else than one line. */
-function checkLine(line: string): string {
+function checkLine(line: string): void {
   // A backslash at its end would join it to the next one.
   if (/[\x00-\x08\x0a-\x1f\x7f]|\\\s*$/.test(line)) {
     throw new PeerfsError(
@@ -87,7 +87,6 @@ function checkLine(line: string): string {
       'a line of the Tor configuration holds a line break or ends in a backslash',
     );
   }
-  return line;
 }
 
 const withoutKeyword = (bridge: string): string => bridge.trim().replace(/^bridge\s+/i, '');
@@ -112,7 +111,8 @@ export async function torConfiguration(
   find: (name: string) => Promise<string | undefined> = findProgram,
 ): Promise<string> {
   const { dataDirectory, configLines, bridges } = configuration;
-  const path = (name: string): string => checkLine(join(dataDirectory, name));
+  for (const line of [dataDirectory, ...configLines, ...bridges]) checkLine(line);
+  const path = (name: string): string => join(dataDirectory, name);
   const socket = (name: string): string =>
     Buffer.byteLength(path(name)) > MAX_SOCKET_PATH_BYTES ? 'auto' : `unix:${quote(path(name))}`;
   const plugins: string[] = [];
@@ -124,12 +124,13 @@ export async function torConfiguration(
         hint: names.length > 0 ? `Install ${names.join(' or ')}.` : 'Add a ClientTransportPlugin line.',
       });
     }
-    plugins.push(checkLine(`ClientTransportPlugin ${transport} exec ${program}`));
+    checkLine(program);
+    plugins.push(`ClientTransportPlugin ${transport} exec ${program}`);
   }
   const lines = [
     'AvoidDiskWrites 1',
-    ...configLines.map(checkLine),
-    `DataDirectory ${quote(checkLine(dataDirectory))}`,
+    ...configLines,
+    `DataDirectory ${quote(dataDirectory)}`,
     `ControlPort ${socket('control')}`,
     `ControlPortWriteToFile ${quote(path(CONTROL_PORT_FILE))}`,
     'CookieAuthentication 1',
@@ -141,7 +142,7 @@ export async function torConfiguration(
     `__OwningControllerProcess ${process.pid}`,
     ...plugins,
     ...(bridges.length > 0 ? ['UseBridges 1'] : []),
-    ...bridges.map((bridge) => checkLine(`Bridge ${withoutKeyword(bridge)}`)),
+    ...bridges.map((bridge) => `Bridge ${withoutKeyword(bridge)}`),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -217,7 +218,7 @@ async function readPortFile(path: string): Promise<TorAddress | undefined> {
 
 /** `host:port` or `[host]:port`; undefined if it is neither. */
 export function parseHostPort(text: string): TorAddress | undefined {
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   if (host === undefined || Number(port) < 1 || Number(port) > 65_535) return undefined;
   return { host, port: Number(port) };
