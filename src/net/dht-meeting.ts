@@ -109,7 +109,7 @@ export class DhtMeeting implements Meeting {
     } else {
       if (before === 'idle' || mode === 'active') this.#failures = 0;
       if (this.#published?.said !== this.#said) this.#publishAfter(0);
-      this.#lookAfter(mode === 'active' ? 0 : this.#options.random() * PASSIVE_LOOK_MS);
+      this.#lookAfter(0);
     }
     this.#update();
   }
@@ -120,10 +120,9 @@ export class DhtMeeting implements Meeting {
     if (this.#closed || this.#mode === 'idle' || this.#options.node.status.state !== 'ready') return;
     this.#looks = 0;
     this.#failures = 0;
-    const spread = this.#mode === 'active' ? 0 : this.#options.random() * TURN_SPREAD_MS.passive;
-    this.#lookAfter(spread);
+    this.#lookAfter(0);
     const current = this.#published?.said === this.#said && this.#published.hour === this.#hour();
-    this.#publishAfter(current ? this.#options.random() * REPUBLISH_MS : spread);
+    this.#publishAfter(current ? this.#options.random() * REPUBLISH_MS : 0);
   }
 
   close(): void {

@@ -24,7 +24,9 @@ import type { UdpAddress } from './udp-port.ts';
 const NODE_ID_BYTES = 20;
 
 /** Tuning. Milliseconds. */
-const QUERY_TIMEOUT_MS = 1000;
+/** For an answer, at first and at most: doubled where many come later, since silent nodes hold every search up. */
+const FIRST_TIMEOUT_MS = 500;
+const LAST_TIMEOUT_MS = 2000;
 /** A get or put that takes longer is given up; early answers have been acted on. */
 const JOB_MS = 12_000;
 /** From asking the first nodes to `failed`. */
@@ -40,6 +42,9 @@ const SAVE_EVERY_MS = 10 * 60_000;
 const CONCURRENCY = 48;
 /** Gets and puts in a row without any answer before all begins anew. */
 const MAX_SILENT_JOBS = 3;
+/** Answers after which their lateness counts, and the share of late ones that is too much. */
+const MIN_ANSWERS = 8;
+const MAX_LATE = 0.25;
 /** Nodes handed out to be kept, and taken from what was kept. */
 const MAX_SAVED_NODES = 64;
 
@@ -119,6 +124,7 @@ export function openDhtNode(options: DhtNodeOptions): DhtNode {
   let closed = false;
   let attempts = 0;
   let silentJobs = 0;
+  let timeoutMs = FIRST_TIMEOUT_MS;
   let known = options.savedNodes.slice(0, MAX_SAVED_NODES);
   /** Of start, retry and restart: one at a time. */
   let timer: Timer | undefined;
@@ -128,13 +134,13 @@ export function openDhtNode(options: DhtNodeOptions): DhtNode {
 
   function open(): Instance {
     const { port, randomBytes, onVote } = options;
-    const socket = createDhtSocket({ port, clock, randomBytes, onVote });
+    const socket = createDhtSocket({ port, clock, timeoutMs, randomBytes, onVote });
     const dht = new DHT({
       nodeId: Buffer.from(randomBytes(NODE_ID_BYTES)),
       socket,
       bootstrap: false,
       concurrency: CONCURRENCY,
-      timeout: QUERY_TIMEOUT_MS,
+      timeout: timeoutMs,
       timeBucketOutdated: OUTDATED_MS,
       maxValues: 1,
       maxPeers: 1,
@@ -230,8 +236,12 @@ export function openDhtNode(options: DhtNodeOptions): DhtNode {
         deadline.cancel();
         settle(result);
         if (dht !== instance.dht || closed || state !== 'ready') return;
-        silentJobs = socket.counters.answers > before ? 0 : silentJobs + 1;
-        if (silentJobs >= MAX_SILENT_JOBS || dht.nodes.count() === 0) beginAnew();
+        const { answers, late } = socket.counters;
+        silentJobs = answers > before ? 0 : silentJobs + 1;
+        if (timeoutMs < LAST_TIMEOUT_MS && answers >= MIN_ANSWERS && late > answers * MAX_LATE) {
+          timeoutMs *= 2;
+          beginAnew();
+        } else if (silentJobs >= MAX_SILENT_JOBS || dht.nodes.count() === 0) beginAnew();
       };
       const cancel = (): void => done(failed);
       cancels.add(cancel);
@@ -281,6 +291,7 @@ export function openDhtNode(options: DhtNodeOptions): DhtNode {
 
     restart() {
       if (closed) return;
+      timeoutMs = FIRST_TIMEOUT_MS;
       restartSoon ??= clock.after(RESTART_PAUSE_MS, beginAnew);
     },
 

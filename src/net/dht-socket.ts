@@ -20,6 +20,8 @@ const TRANSACTION_BYTES = 4;
 export interface DhtSocketOptions {
   readonly port: SharedPort;
   readonly clock: Clock;
+  /** How long the library waits for an answer. Milliseconds. */
+  readonly timeoutMs: number;
   /** Fresh random bytes. */
   readonly randomBytes: (length: number) => Uint8Array;
   /** A node that we asked said from where our query came to it. */
@@ -29,6 +31,8 @@ export interface DhtSocketOptions {
 export interface DhtSocketCounters {
   readonly queries: number;
   readonly answers: number;
+  /** Of those, the ones for which the library had given up waiting. */
+  readonly late: number;
   /** Answers to nothing, from elsewhere, too late. */
   readonly unsolicited: number;
 }
@@ -45,8 +49,8 @@ interface Query {
 }
 
 /** Takes part in the port from the beginning until close(), which is idempotent. */
-export function createDhtSocket({ port, clock, randomBytes, onVote }: DhtSocketOptions): DhtSocket {
-  const counters = { queries: 0, answers: 0, unsolicited: 0 };
+export function createDhtSocket({ port, clock, timeoutMs, randomBytes, onVote }: DhtSocketOptions): DhtSocket {
+  const counters = { queries: 0, answers: 0, late: 0, unsolicited: 0 };
   /** By transaction in hex, oldest first. */
   const queries = new Map<string, Query>();
   const events = new EventEmitter();
@@ -64,6 +68,7 @@ export function createDhtSocket({ port, clock, randomBytes, onVote }: DhtSocketO
       }
       queries.delete(name);
       counters.answers += 1;
+      if (clock.now() - query.at > timeoutMs) counters.late += 1;
       if (answer.seen !== undefined) onVote({ ...from }, answer.seen);
       if (!closed) socket.emit('message', answer.encode(query.transaction), { address: from.host, port: from.port });
       return true;

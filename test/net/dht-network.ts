@@ -16,7 +16,7 @@ export interface DhtNetworkOptions {
   readonly host: string;
   /** Of all kinds together. */
   readonly nodes: number;
-  /** How many of them are libtorrent's. */
+  /** How many of them are libtorrent's; all may be. */
   readonly libtorrent?: number;
   /** What a child that holds the network is started with. */
   readonly enter?: readonly string[];
@@ -39,6 +39,7 @@ export interface LibtorrentTable {
 /** Tuning. Milliseconds. */
 const START_MS = 20_000;
 const END_MS = 3000;
+const ENTRANCES = 3;
 const LIBTORRENT_PYTHON = '/usr/bin/python3';
 
 export function ed25519Verify(signature: Uint8Array, signed: Uint8Array, publicKey: Uint8Array): boolean {
@@ -62,10 +63,11 @@ session = lt.session({
     'dht_restrict_search_ips': False, 'dht_enforce_node_id': False, 'dht_ignore_dark_internet': False,
     'dht_prefer_verified_node_ids': False, 'dht_block_ratelimit': 1000, 'dht_upload_rate_limit': 1000000,
     'alert_mask': lt.alert.category_t.dht_notification})
-bootstrap_host, bootstrap_port = bootstrap.rsplit(':', 1)
-session.add_dht_node((bootstrap_host, int(bootstrap_port)))
+if bootstrap != '':
+    bootstrap_host, bootstrap_port = bootstrap.rsplit(':', 1)
+    session.add_dht_node((bootstrap_host, int(bootstrap_port)))
 ends = time.time() + 15
-while session.status().dht_nodes < 1 and time.time() < ends:
+while bootstrap != '' and session.status().dht_nodes < 1 and time.time() < ends:
     time.sleep(0.05)
 print(json.dumps({'address': '%s:%d' % (host, port)}), flush=True)
 def state():
@@ -175,12 +177,11 @@ async function startHere({ host, nodes, libtorrent = 0 }: DhtNetworkOptions): Pr
     await closing;
   };
   try {
-    const first = await startDhtNode(host, []);
-    own.push(first);
-    const bootstrap = [addressOf(first)];
-    while (own.length < nodes - libtorrent) own.push(await startDhtNode(host, bootstrap));
+    while (own.length < nodes - libtorrent) own.push(await startDhtNode(host, own.slice(0, 1).map(addressOf)));
+    if (own.length === 0) foreign.push(await startLibtorrent(host, ''));
+    const entrance = own.map(addressOf)[0] ?? foreign[0]?.address ?? '';
     const started = await Promise.allSettled(
-      Array.from({ length: libtorrent }, () => startLibtorrent(host, addressOf(first))),
+      Array.from({ length: libtorrent - foreign.length }, () => startLibtorrent(host, entrance)),
     );
     for (const one of started) if (one.status === 'fulfilled') foreign.push(one.value);
     if (foreign.length < libtorrent) throw new Error('libtorrent did not start: is python3-libtorrent installed?');
@@ -189,11 +190,9 @@ async function startHere({ host, nodes, libtorrent = 0 }: DhtNetworkOptions): Pr
       const [at = '', port = ''] = address.split(':');
       for (const dht of own) dht.addNode({ host: at, port: Number(port) });
     }
-    const entrances = [first, own[Math.floor(own.length / 2)], own.at(-1)].flatMap((dht) =>
-      dht === undefined ? [] : [addressOf(dht)],
-    );
+    const addresses = [...own.map(addressOf), ...foreign.map(({ address }) => address)];
     return {
-      bootstrap: [...new Set(entrances)],
+      bootstrap: addresses.slice(0, ENTRANCES),
       libtorrentTables: () => Promise.all(foreign.map((node) => node.table())),
       close,
     };
@@ -205,7 +204,7 @@ async function startHere({ host, nodes, libtorrent = 0 }: DhtNetworkOptions): Pr
 
 async function startBehind(enter: readonly string[], options: DhtNetworkOptions): Promise<DhtNetwork> {
   const { host, nodes, libtorrent = 0 } = options;
-  const [command = execPath, ...rest] = [...enter, execPath, fileURLToPath(import.meta.url)];
+  const [command, ...rest] = [...enter, execPath, fileURLToPath(import.meta.url)];
   const child = spawn(command, [...rest, JSON.stringify({ host, nodes, libtorrent })], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
