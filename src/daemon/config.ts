@@ -7,17 +7,26 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
+import { isIP } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
 import { isName, fromText } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
 import type { LogLevel } from '../log.ts';
 
 /** Kinds of path that a node can be told to use; src/net knows what they are. */
-export const PATH_KINDS = ['tcp', 'udp'] as const;
+export const PATH_KINDS = ['tcp', 'udp', 'turn', 'tor'] as const;
 export type ConfiguredPath = (typeof PATH_KINDS)[number];
 
 /** Longest petname, bytes of UTF-8 (LIMITS.petnameBytes in src/wire/schema.ts). */
 export const PETNAME_BYTES = 64;
+
+/** A TURN server; its password is in a file. */
+export interface TurnServerSetting {
+  /** turn:host:port?transport=udp or tcp */
+  readonly url: string;
+  readonly username: string;
+  readonly credentialFile: string;
+}
 
 export interface Config {
   readonly name: string;
@@ -26,6 +35,22 @@ export interface Config {
   /** Order is preference. */
   readonly paths: readonly ConfiguredPath[];
   readonly lan: boolean;
+  /** auto; off; the absolute path of a tor program; control:host:port or control:/socket. */
+  readonly tor: string;
+  readonly 'tor.config': readonly string[];
+  readonly 'tor.bridges': readonly string[];
+  /** '' for none. */
+  readonly 'tor.passwordFile': string;
+  readonly dht: boolean;
+  /** host:port each, as in stun.servers. */
+  readonly 'dht.bootstrap': readonly string[];
+  readonly 'stun.servers': readonly string[];
+  readonly 'turn.servers': readonly TurnServerSetting[];
+  readonly mailbox: boolean;
+  readonly portMapping: boolean;
+  /** CIDR blocks, as in addresses.deny. */
+  readonly 'addresses.allow': readonly string[];
+  readonly 'addresses.deny': readonly string[];
   /** '' for the folder `inbox` of the home. */
   readonly inbox: string;
   readonly mountpoint: string;
@@ -51,6 +76,50 @@ const oneOf = <const T extends string>(...values: readonly T[]) => ({
   legal: values.join(' or '),
 });
 
+const TRUE_OR_FALSE = {
+  parse: (value: unknown) =>
+    value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,
+  legal: 'true or false',
+};
+
+const ON_OR_OFF = {
+  parse: (value: unknown) =>
+    value === true || value === 'on' ? true : value === false || value === 'off' ? false : undefined,
+  legal: 'on or off',
+};
+
+/** Entries of a list, and bytes of one. */
+const LONGEST_LIST = 64;
+const LONGEST_TEXT = 1024;
+
+/** A list as JSON; where its texts have neither comma nor blank, separated by commas too. */
+const listOf = (isLegal: (text: string) => boolean, legal: string) => ({
+  parse(value: unknown): readonly string[] | undefined {
+    const list = typeof value === 'string' ? value.split(',').map((text) => text.trim()) : value;
+    if (!Array.isArray(list)) return undefined;
+    return all(list, (text) => (typeof text === 'string' && isLegal(text) ? text : undefined));
+  },
+  legal,
+});
+
+function all<T>(list: readonly unknown[], parse: (value: unknown) => T | undefined): T[] | undefined {
+  const parsed = list.map(parse).filter((value) => value !== undefined);
+  return parsed.length === list.length && list.length <= LONGEST_LIST ? parsed : undefined;
+}
+
+const isLine = (text: string) => text !== '' && text.length <= LONGEST_TEXT && !/[\x00-\x1f\x7f]/.test(text);
+
+const TEXTS = {
+  parse: (value: unknown) =>
+    Array.isArray(value)
+      ? all(value, (text) => (typeof text === 'string' && isLine(text) ? text : undefined))
+      : undefined,
+  legal: 'a list of lines as JSON: ["one","another"]',
+};
+
+const ADDRESSES = listOf((text) => (parseListen(text)?.port ?? 0) > 0, 'a list as JSON, ["host:port"]; [] for none');
+const BLOCKS = listOf(isBlock, 'a list as JSON, ["192.0.2.0/24","2001:db8::/32"]; [] for none');
+
 const LONGEST_PATIENCE_MS = 3_600_000;
 
 export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
@@ -68,16 +137,77 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
   },
   paths: {
     doc: 'Which ways to reach peers are used, the preferred first, separated by commas.',
-    default: () => ['tcp', 'udp'],
+    default: () => [...PATH_KINDS],
     parse: parsePaths,
     legal: `a list of ${PATH_KINDS.join(', ')} separated by commas`,
   },
   lan: {
     doc: 'Whether peers are looked for on the local network (sealed multicast that tells strangers nothing).',
     default: () => true,
-    parse: (value) =>
-      value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,
-    legal: 'true or false',
+    ...TRUE_OR_FALSE,
+  },
+  tor: {
+    doc: "Which Tor is used: auto (one that runs, else the system's program is started), off, the path of a program, control:host:port or control:/socket.",
+    default: () => 'auto',
+    parse: (value) => (typeof value === 'string' && isTor(value) ? value : undefined),
+    legal: 'auto, off, an absolute path, control:host:port or control:/path/of/socket',
+  },
+  'tor.config': {
+    doc: 'Lines added to the configuration of a tor that is started.',
+    default: () => [],
+    ...TEXTS,
+  },
+  'tor.bridges': {
+    doc: 'Bridge lines for a tor that is started, as they are given out ("obfs4 192.0.2.1:443 ...").',
+    default: () => [],
+    ...TEXTS,
+  },
+  'tor.passwordFile': {
+    doc: 'File (0600) with the password of a control port that wants one.',
+    default: () => '',
+    parse: (value) => (value === '' ? '' : directory(value)),
+    legal: 'an absolute path, or one that begins with ~/',
+  },
+  dht: {
+    doc: 'Whether peers are looked for in the BitTorrent DHT (sealed records that tell nobody whose they are).',
+    default: () => true,
+    ...ON_OR_OFF,
+  },
+  'dht.bootstrap': {
+    doc: 'The DHT nodes that are asked first.',
+    default: () => ['router.bittorrent.com:6881', 'dht.transmissionbt.com:6881', 'dht.libtorrent.org:25401'],
+    ...ADDRESSES,
+  },
+  'stun.servers': {
+    doc: 'Servers that say how this node is seen from outside; [] for none.',
+    default: () => ['stun.l.google.com:19302', 'stun.cloudflare.com:3478'],
+    ...ADDRESSES,
+  },
+  'turn.servers': {
+    doc: 'Servers that relay where two routers cannot be crossed, with the files (0600) that hold the passwords.',
+    default: () => [],
+    parse: (value) => (Array.isArray(value) ? all(value, turnServer) : undefined),
+    legal: '[{"url":"turn:host:port?transport=udp","username":"name","credentialFile":"/path"}], transport udp or tcp',
+  },
+  mailbox: {
+    doc: 'Whether this node carries sealed signals between peers that both know it.',
+    default: () => true,
+    ...ON_OR_OFF,
+  },
+  portMapping: {
+    doc: 'Whether the router is asked to open a port (PCP, NAT-PMP, UPnP).',
+    default: () => true,
+    ...TRUE_OR_FALSE,
+  },
+  'addresses.allow': {
+    doc: 'Blocks of addresses that may be told to peers and tried; [] for all.',
+    default: () => [],
+    ...BLOCKS,
+  },
+  'addresses.deny': {
+    doc: 'Blocks of addresses that may be neither told to peers nor tried.',
+    default: () => [],
+    ...BLOCKS,
   },
   inbox: {
     doc: 'Folder in which each peer has an inbox, a folder of its name; empty: the folder "inbox" of the home.',
@@ -154,6 +284,18 @@ export function loadConfig(file: string, overrides: ConfigOverrides = {}): Confi
     listen: value('listen'),
     paths: value('paths'),
     lan: value('lan'),
+    tor: value('tor'),
+    'tor.config': value('tor.config'),
+    'tor.bridges': value('tor.bridges'),
+    'tor.passwordFile': value('tor.passwordFile'),
+    dht: value('dht'),
+    'dht.bootstrap': value('dht.bootstrap'),
+    'stun.servers': value('stun.servers'),
+    'turn.servers': value('turn.servers'),
+    mailbox: value('mailbox'),
+    portMapping: value('portMapping'),
+    'addresses.allow': value('addresses.allow'),
+    'addresses.deny': value('addresses.deny'),
     inbox: value('inbox'),
     mountpoint: value('mountpoint'),
     patienceMs: value('patienceMs'),
@@ -208,7 +350,7 @@ export function writeSetting(file: string, key: ConfigKey, text: string | undefi
   }
 }
 
-const LINE = /^([A-Za-z]+)\s*=\s*(.*)$/;
+const LINE = /^([A-Za-z]+(?:\.[A-Za-z]+)?)\s*=\s*(.*)$/;
 
 function readLines(file: string): string[] {
   try {
@@ -237,8 +379,10 @@ function documentedLines(): string[] {
 }
 
 /** A value as the file and the terminal have it. */
-export function showSetting<K extends ConfigKey>(_key: K, value: Config[K]): string {
-  return Array.isArray(value) ? value.join(',') : String(value);
+export function showSetting<K extends ConfigKey>(key: K, value: Config[K]): string {
+  if (typeof value === 'boolean' && SETTINGS[key].legal === ON_OR_OFF.legal) return value ? 'on' : 'off';
+  if (key === 'paths' && Array.isArray(value)) return value.join(',');
+  return Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
 
 function unquote(text: string): unknown {
@@ -257,6 +401,29 @@ export function parseListen(text: string): { readonly host: string; readonly por
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   return host !== undefined && port <= 65_535 ? { host, port } : undefined;
+}
+
+function isTor(text: string): boolean {
+  if (!isLine(text)) return false;
+  if (text === 'auto' || text === 'off' || isAbsolute(text)) return true;
+  const control = text.startsWith('control:') ? text.slice('control:'.length) : '';
+  return isAbsolute(control) || (parseListen(control)?.port ?? 0) > 0;
+}
+
+/** @returns undefined unless it is one; its file is looked at when the node starts. */
+function turnServer(value: unknown): TurnServerSetting | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { url, username, credentialFile } = value as Readonly<Record<string, unknown>>;
+  const file = directory(credentialFile);
+  if (typeof url !== 'string' || typeof username !== 'string' || file === undefined) return undefined;
+  if (!/^turn:(\[[0-9A-Fa-f:.]+\]|[^\s:[\]?]+)(:\d{1,5})?(\?transport=(udp|tcp))?$/.test(url)) return undefined;
+  return username !== '' && isLine(username) ? { url, username, credentialFile: file } : undefined;
+}
+
+function isBlock(text: string): boolean {
+  const [network = '', bits = '', rest] = text.split('/');
+  const longest = { 4: 32, 6: 128, 0: -1 }[isIP(network)] ?? -1;
+  return rest === undefined && longest > 0 && (text === network || (/^\d{1,3}$/.test(bits) && Number(bits) <= longest));
 }
 
 function parsePaths(value: unknown): readonly ConfiguredPath[] | undefined {

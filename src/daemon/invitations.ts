@@ -94,7 +94,8 @@ export function createInvitations(options: InvitationsOptions): Invitations {
     followTimer?.cancel();
     if (closed) return;
     const open = store.tokens().filter(({ state }) => state === 'open');
-    for (const { inviteId, token } of open) if (!announced.has(inviteId)) announced.set(inviteId, options.reach.invite(token));
+    for (const { inviteId, token } of open)
+      if (!announced.has(inviteId)) announced.set(inviteId, options.reach.invite(token));
     for (const [id, invited] of announced) {
       if (making.has(id) || open.some(({ inviteId }) => inviteId === id)) continue;
       announced.delete(id);

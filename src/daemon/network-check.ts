@@ -70,22 +70,35 @@ export async function checkNetwork(options: NetworkCheckOptions): Promise<Networ
   else {
     const { dht } = await until((status) => status.dht.state === 'ready');
     if (dht.state === 'ready') say('DHT', true, `${dht.nodes} nodes answer`);
-    else say('DHT', false, 'no node answers', 'UDP may be blocked here; or name others: peerfs config set dht.bootstrap.');
+    else
+      say('DHT', false, 'no node answers', 'UDP may be blocked here; or name others: peerfs config set dht.bootstrap.');
   }
 
-  if (config.turnServers.length === 0) {
-    say('TURN', null, 'no server is configured', 'Where two routers cannot be crossed, one helps: peerfs config set turn.servers.');
+  if (config['turn.servers'].length === 0) {
+    say(
+      'TURN',
+      null,
+      'no server is configured',
+      'Where two routers cannot be crossed, one helps: peerfs config set turn.servers.',
+    );
   }
   const relays = await until(({ turn }) => turn.every(({ relayed, fault }) => relayed !== null || fault !== null));
   for (const { server, relayed, fault } of relays.turn) {
     if (relayed !== null) say('TURN', true, `${server} relays for us at ${relayed}`);
-    else say('TURN', false, `${server}: ${fault ?? 'does not answer'}`, 'Check its address, user name and credential file.');
+    else
+      say(
+        'TURN',
+        false,
+        `${server}: ${fault ?? 'does not answer'}`,
+        'Check its address, user name and credential file.',
+      );
   }
 
   const { tor } = await until((status) => status.tor.state === 'ready' || status.tor.state === 'off');
   if (tor.state === 'off') say('Tor', null, 'is turned off', 'peerfs config set tor auto');
   else if (tor.state === 'ready') say('Tor', true, 'is connected: peers can always be reached, slowly');
-  else if (tor.state === 'starting') say('Tor', null, `is still starting, ${tor.progress} %: ${tor.detail}`, 'Ask again in a minute.');
+  else if (tor.state === 'starting')
+    say('Tor', null, `is still starting, ${tor.progress} %: ${tor.detail}`, 'Ask again in a minute.');
   else say('Tor', false, tor.detail, 'Install tor, or name it with --tor; where Tor is blocked, --tor-bridge.');
 
   const { helping } = reach.commonPeers;
@@ -99,7 +112,12 @@ type Say = (way: string, works: boolean | null, detail: string, advice?: string)
 function sayLan(config: Config, discovery: Pick<Discovery, 'counters'> | undefined, say: Say): void {
   if (!config.lan) say('Local network', null, 'peers are not looked for there', 'peerfs config set lan true');
   else if (discovery === undefined) {
-    say('Local network', false, 'the port for hellos cannot be opened', 'Another program may have it, or multicast is not allowed.');
+    say(
+      'Local network',
+      false,
+      'the port for hellos cannot be opened',
+      'Another program may have it, or multicast is not allowed.',
+    );
   } else {
     const { hellosSent, hellosOpened } = discovery.counters;
     say('Local network', hellosSent > 0, `${hellosSent} hellos sent, ${hellosOpened} of peers heard`);
@@ -110,7 +128,8 @@ function sayStun({ stun }: NetworkStatus, say: Say): void {
   if (stun.length === 0) say('STUN', null, 'no server is configured', 'peerfs config set stun.servers');
   for (const { server, seen } of stun) {
     if (seen !== null) say('STUN', true, `${server} sees this node at ${seen}`);
-    else say('STUN', false, `${server} does not answer`, 'UDP may be blocked here, or the server is down: name another.');
+    else
+      say('STUN', false, `${server} does not answer`, 'UDP may be blocked here, or the server is down: name another.');
   }
 }
 
@@ -128,7 +147,12 @@ function sayNat({ nat }: NetworkStatus, say: Say): void {
         'Turn on UPnP or NAT-PMP in the router, or configure a TURN server.',
       );
     case 'blocked':
-      return say('Router', false, 'no datagram comes back: UDP is blocked here', 'TURN over TCP, or Tor, gets through.');
+      return say(
+        'Router',
+        false,
+        'no datagram comes back: UDP is blocked here',
+        'TURN over TCP, or Tor, gets through.',
+      );
     default:
       return say('Router', null, 'what it does is not known: nobody outside told how it sees this node');
   }

@@ -26,7 +26,7 @@ import { createStunClient } from '../net/stun.ts';
 import { watchReflexive, type ReflexiveWatch } from '../net/stun-servers.ts';
 import { permitThrough } from '../net/targets.ts';
 import type { Tor } from '../net/tor.ts';
-import { openTor } from '../net/tor-client.ts';
+import { openTor, type TorMode } from '../net/tor-client.ts';
 import { openRelay } from '../net/turn.ts';
 import { parseTurnUrl } from '../net/turn-url.ts';
 import type { UdpAddress } from '../net/udp-port.ts';
@@ -100,15 +100,17 @@ export function startReach(options: ReachOptions): EarlyReach {
     config.tor === 'off' || !config.paths.includes('tor')
       ? undefined
       : openTor({
-          mode: config.tor,
+          mode: torMode(config.tor),
           dataDirectory: join(home.directory, 'tor'),
-          configLines: config.torConfig,
-          bridges: config.torBridges,
-          passwordFile: config.torPasswordFile,
+          configLines: config['tor.config'],
+          bridges: config['tor.bridges'],
+          passwordFile: config['tor.passwordFile'] === '' ? undefined : config['tor.passwordFile'],
           clock,
           log,
         });
-  const stopTor = tor?.onStatus(({ state, detail }) => onChange('tor', `Tor: ${state}${detail === '' ? '' : `, ${detail}`}`));
+  const stopTor = tor?.onStatus(({ state, detail }) =>
+    onChange('tor', `Tor: ${state}${detail === '' ? '' : `, ${detail}`}`),
+  );
   return {
     tor,
     isRelayed: ({ host, port }) => relayed.has(`${host} ${port}`),
@@ -132,7 +134,7 @@ function openReach(options: OpenOptions): Reach {
   const { config, identity, store, clock, log, endpoint, tor, relayed, onChange } = options;
   const { sharedPort } = endpoint;
   const random = Math.random;
-  const candidates = createCandidates(createAddressRules(config.addressesAllow, config.addressesDeny));
+  const candidates = createCandidates(createAddressRules(config['addresses.allow'], config['addresses.deny']));
   const votes = new AddressVotes();
   /** What each STUN server saw last. */
   const seenBy = new Map<string, UdpAddress | undefined>();
@@ -150,7 +152,12 @@ function openReach(options: OpenOptions): Reach {
     // Without a network two nodes on one computer can still meet.
     candidates.set(
       'local',
-      (hosts.length > 0 ? hosts : ['127.0.0.1']).map((host) => ({ type: CANDIDATE_TYPE.host, transports: direct, host, port })),
+      (hosts.length > 0 ? hosts : ['127.0.0.1']).map((host) => ({
+        type: CANDIDATE_TYPE.host,
+        transports: direct,
+        host,
+        port,
+      })),
     );
   };
   const tellReflexive = (): void => {
@@ -202,11 +209,11 @@ function openReach(options: OpenOptions): Reach {
   // ---- servers that the user named -----------------------------------------------------------------------------
 
   const stun =
-    sharedPort === undefined || config.stunServers.length === 0
+    sharedPort === undefined || config['stun.servers'].length === 0
       ? undefined
       : watchReflexive({
           client: createStunClient({ port: sharedPort, clock, random }),
-          servers: config.stunServers,
+          servers: config['stun.servers'],
           resolve,
           clock,
           random,
@@ -224,7 +231,7 @@ function openReach(options: OpenOptions): Reach {
   };
   const relays: Relay[] = [];
   if (sharedPort !== undefined && endpoint.paths.includes('turn')) {
-    for (const { url, username, password } of readTurnServers(config.turnServers)) {
+    for (const { url, username, password } of readTurnServers(config['turn.servers'])) {
       const server = { ...parseTurnUrl(url), username, password };
       const relay = openRelay({ server, port: sharedPort, resolve, clock, random, log });
       relay.onChange(() => {
@@ -261,7 +268,7 @@ function openReach(options: OpenOptions): Reach {
     config.dht && sharedPort !== undefined
       ? openDht({
           port: sharedPort,
-          bootstrap: config.dhtBootstrap,
+          bootstrap: config['dht.bootstrap'],
           savedNodes: typeof savedNodes === 'string' ? (JSON.parse(savedNodes) as UdpAddress[]) : [],
           onNodes: (nodes) => store.setMeta('dhtNodes', JSON.stringify(nodes)),
           clock,
@@ -285,7 +292,8 @@ function openReach(options: OpenOptions): Reach {
     const external = [...seen, ...(voted === undefined ? [] : [voted])];
     if (external.some(({ host }) => hosts.includes(host))) return 'none';
     const v4 = seen.filter(({ host }) => !host.includes(':'));
-    if (new Set(v4.map(({ host, port: at }) => `${host} ${at}`)).size > 1 || voted?.portsDiffer === true) return 'symmetric';
+    if (new Set(v4.map(({ host, port: at }) => `${host} ${at}`)).size > 1 || voted?.portsDiffer === true)
+      return 'symmetric';
     if (v4.length > 1 || voted?.portsDiffer === false) return 'cone';
     if (external.length > 0) return 'unknown';
     const isAnswered = [...seenBy.values()].some((address) => address !== undefined) || dht?.status.state === 'ready';
@@ -326,12 +334,16 @@ function openReach(options: OpenOptions): Reach {
         // Who comes is not known yet, and cannot be dialled; it dials, and our router must let it in.
         onSignal(found) {
           permitThrough(endpoint.relays, found);
-          const guests = found.filter(({ type, transports }) => type < CANDIDATE_TYPE.relayed && (transports & 1) !== 0);
+          const guests = found.filter(
+            ({ type, transports }) => type < CANDIDATE_TYPE.relayed && (transports & 1) !== 0,
+          );
           punch(endpoint, guests, clock);
         },
       });
       seeker.seek();
-      const reachable = candidates.list.filter(({ type }) => type !== CANDIDATE_TYPE.relayed && type !== CANDIDATE_TYPE.onion);
+      const reachable = candidates.list.filter(
+        ({ type }) => type !== CANDIDATE_TYPE.relayed && type !== CANDIDATE_TYPE.onion,
+      );
       const named = [...reachable, ...(service === undefined ? [] : [service])];
       return {
         addresses: named.map(({ host, port: at }) => ({ host, port: at })),
@@ -355,10 +367,13 @@ function openReach(options: OpenOptions): Reach {
     refresh: () => onions?.refresh(),
     status: () => ({
       nat: natKind(),
-      candidates: candidates.list.map(({ type, host, port: at }) => ({ type: typeName(type), address: formatAddress(host, at) })),
+      candidates: candidates.list.map(({ type, host, port: at }) => ({
+        type: typeName(type),
+        address: formatAddress(host, at),
+      })),
       tor: tor?.status ?? { state: 'off', progress: 0, detail: '' },
       dht: dht?.status ?? { state: 'off', nodes: 0 },
-      stun: config.stunServers.map((server) => {
+      stun: config['stun.servers'].map((server) => {
         const seen = seenBy.get(server);
         return { server, seen: seen === undefined ? null : formatAddress(seen.host, seen.port) };
       }),
@@ -369,7 +384,10 @@ function openReach(options: OpenOptions): Reach {
       })),
       portMapping: {
         by: mapping?.status.by ?? null,
-        external: mapping?.status.external === undefined ? null : formatAddress(mapping.status.external.host, mapping.status.external.port),
+        external:
+          mapping?.status.external === undefined
+            ? null
+            : formatAddress(mapping.status.external.host, mapping.status.external.port),
       },
     }),
     async close() {
@@ -391,6 +409,12 @@ export function waysInUse(config: Config): Way[] {
     'address',
     'peer',
   ];
+}
+
+function torMode(setting: string): TorMode {
+  if (setting === 'auto' || setting === 'off') return setting;
+  const control = setting.startsWith('control:') ? setting.slice('control:'.length) : undefined;
+  return control === undefined ? { program: setting } : { control };
 }
 
 function punch(endpoint: Endpoint, guests: readonly WireCandidate[], clock: Clock, left = PUNCHES): void {

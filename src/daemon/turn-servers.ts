@@ -3,16 +3,11 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { PeerfsError } from '../errors.ts';
+import type { TurnServerSetting } from './config.ts';
 import { reasonOf } from './home.ts';
 
 /** Longest password file. Bytes. */
 const MAX_BYTES = 4096;
-
-export interface TurnServerSetting {
-  readonly url: string;
-  readonly username: string;
-  readonly credentialFile: string;
-}
 
 export interface TurnServer {
   readonly url: string;
@@ -39,7 +34,8 @@ export function readSecret(file: string): string {
   }
   try {
     const { mode, size } = fstatSync(descriptor);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw refuse('is no regular file', 'Name a file with the password.');
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG)
+      throw refuse('is no regular file', 'Name a file with the password.');
     if ((mode & 0o077) !== 0) throw refuse('can be read by others', `Run: chmod 600 ${path}`);
     if (size > MAX_BYTES) throw refuse('is too long', 'It should hold the password alone, on one line.');
     const [password = ''] = readFileSync(descriptor, 'utf8').split(/\r?\n/);
