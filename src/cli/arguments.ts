@@ -13,10 +13,24 @@ export const startFlags = {
     helpValue: '<host:port>',
   }),
   paths: Flags.string({
-    summary: 'Which ways to peers are used, the preferred first: udp, tcp or both.',
+    summary: 'Which ways to peers are used, the preferred first, of tcp, udp, turn and tor.',
     helpValue: '<list>',
   }),
   inbox: Flags.string({ summary: 'Folder in which each peer gets an inbox of its name.', helpValue: '<dir>' }),
+  tor: Flags.string({
+    summary: 'Which Tor is used: auto, off, the path of a program, control:<host:port> or control:<socket>.',
+    helpValue: '<tor>',
+  }),
+  'tor-bridge': Flags.string({
+    summary: 'A bridge line for a tor that is started; may be given several times.',
+    helpValue: '<line>',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+  dht: Flags.string({
+    summary: 'Look for peers in the BitTorrent DHT: on, off, or the nodes to ask first.',
+    helpValue: '<on|off|host:port,...>',
+  }),
   lan: Flags.boolean({ summary: 'Look for peers on the local network.', allowNo: true }),
   fuse: Flags.string({ summary: 'How mounts are made: kernel (/dev/fuse) or fuse-native.', helpValue: '<binding>' }),
 };
@@ -26,6 +40,9 @@ export interface StartFlags {
   readonly paths?: string | undefined;
   readonly inbox?: string | undefined;
   readonly lan?: boolean | undefined;
+  readonly tor?: string | undefined;
+  readonly 'tor-bridge'?: readonly string[] | undefined;
+  readonly dht?: string | undefined;
   readonly fuse?: string | undefined;
 }
 
@@ -36,8 +53,16 @@ export function overridesOf(flags: StartFlags): ConfigOverrides {
     ...(flags.paths === undefined ? {} : { paths: flags.paths }),
     ...(flags.inbox === undefined ? {} : { inbox: resolve(flags.inbox) }),
     ...(flags.lan === undefined ? {} : { lan: String(flags.lan) }),
+    ...(flags.tor === undefined ? {} : { tor: flags.tor.startsWith('.') ? resolve(flags.tor) : flags.tor }),
+    ...(flags['tor-bridge'] === undefined ? {} : { 'tor.bridges': JSON.stringify(flags['tor-bridge']) }),
+    ...dhtOverrides(flags.dht),
     ...(flags.fuse === undefined ? {} : { fuse: flags.fuse }),
   };
+}
+
+function dhtOverrides(dht: string | undefined): ConfigOverrides {
+  if (dht === undefined) return {};
+  return dht === 'on' || dht === 'off' ? { dht } : { dht: 'on', 'dht.bootstrap': dht };
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = {

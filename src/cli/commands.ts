@@ -24,6 +24,7 @@ import status from './commands/status.ts';
 import stop from './commands/stop.ts';
 import unmount from './commands/unmount.ts';
 import unshare from './commands/unshare.ts';
+import watch from './commands/watch.ts';
 
 export const COMMANDS = {
   mount,
@@ -31,6 +32,7 @@ export const COMMANDS = {
   start,
   stop,
   status,
+  watch,
   invite,
   'invite:list': inviteList,
   'invite:revoke': inviteRevoke,

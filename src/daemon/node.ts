@@ -24,7 +24,7 @@ import { tryLockFile } from '../sys/file-lock.ts';
 import { opensslAead, opensslInPlace } from '../sys/openssl.ts';
 import { parseListen, toPetname, type Config } from './config.ts';
 import { openControlSocket, type ControlHandlers } from './control.ts';
-import type { MountStatus, NodeStatus } from './control-protocol.ts';
+import type { MountStatus, NodeStatus, WatchEvent } from './control-protocol.ts';
 import { reasonOf, type Home } from './home.ts';
 import { createInvitations } from './invitations.ts';
 import { startDiscovery } from './discovery.ts';
@@ -268,7 +268,22 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       id: async () => ({ name: config.name, id: ownId, fingerprint: fingerprintWords(identity.publicKey) }),
       'network.check': async (_given, { progress }) =>
         checkNetwork({ reach, config, discovery, tell: (finding) => progress(JSON.stringify(finding)) }),
-      watch: async () => ({}),
+      watch: (_given, { progress, signal }) =>
+        new Promise((resolve) => {
+          const send = (event: WatchEvent) => progress(JSON.stringify(event));
+          const stopWatching = watch.subscribe(send);
+          signal.addEventListener('abort', () => {
+            stopWatching();
+            resolve({});
+          });
+          const at = new Date(clock.wallMs()).toISOString();
+          for (const { name, state, path } of peers.status()) {
+            send({ at, event: 'peer', peer: name, text: state, detail: { state, path } });
+          }
+          const { nat, tor, dht } = reach.status();
+          const text = `router ${nat}, Tor ${tor.state}, DHT ${dht.state}`;
+          send({ at, event: 'network', text, detail: { nat, tor: tor.state, dht: dht.state } });
+        }),
       stop: async () => {
         setImmediate(onStop);
         return { pid: process.pid };

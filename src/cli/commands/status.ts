@@ -1,6 +1,6 @@
 import { escapeControls } from '../../log.ts';
 import { command } from '../command.ts';
-import { peerTable } from './peers.ts';
+import { networkLines, peerLines } from '../network-text.ts';
 
 const mib = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(0)} MiB`;
 
@@ -24,7 +24,8 @@ export default command({
         `${status.shares} shares; memory ${mib(memory.rssBytes)}; event loop late by ${delay.mean.toFixed(1)} ms, at most ${delay.max.toFixed(0)} ms`,
         ...(dropped.length === 0 ? [] : [`counted: ${dropped.map(([name, count]) => `${name} ${count}`).join(', ')}`]),
         ...status.warnings.map((warning) => `warning: ${warning}`),
-        status.peers.length === 0 ? 'no peers' : peerTable(status.peers),
+        ...networkLines(status.network),
+        ...(status.peers.length === 0 ? ['no peers'] : peerLines(status.peers, Date.now())),
       ].join('\n'),
     );
   },
