@@ -21,7 +21,7 @@ import type { Meeting, MeetingOptions, MeetingStatus } from './rendezvous.ts';
 
 /** Tuning. Milliseconds. */
 /** Between looks while active: at first, by how much longer each time, at last. */
-const FIRST_LOOK_MS = 3000;
+const FIRST_LOOK_MS = 2000;
 const LOOK_GROWTH = 1.08;
 const LAST_LOOK_MS = 15_000;
 const LOOK_PAUSE_MS = 500;

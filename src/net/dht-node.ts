@@ -6,6 +6,9 @@
  *     starting --a node answered--> ready --nobody answers any more, the network changed--> starting
  *     starting --nobody within START_MS--> failed --retry, with back-off--> failed or ready
  *
+ * Read-only is what we say and do; nodes that do not know of it (and libtorrent, of who stored something) keep us in their
+ * tables until we have not answered them.
+ *
  * The node's id is random and another after every start: it is of no use to be recognised by it.
  */
 import { createHash } from 'node:crypto';
