@@ -8,17 +8,21 @@ import {
   configKey,
   loadConfig,
   parseListen,
+  parseSetting,
   petnameFault,
   SETTINGS,
+  showSetting,
   toPetname,
   writeSetting,
+  type ConfigKey,
 } from '../../src/daemon/config.ts';
+import { codeOf } from '../../src/errors.ts';
 import { temporaryFolder } from './temporary-home.ts';
 
 describe('settings', () => {
   it('an absent file means defaults, and every default is legal', (t) => {
     const config = loadConfig(join(temporaryFolder(t), 'config'));
-    assert.deepEqual(config.paths, ['tcp', 'udp']);
+    assert.deepEqual(config.paths, ['tcp', 'udp', 'turn', 'tor']);
     assert.equal(config.lan, true);
     for (const key of CONFIG_KEYS) assert.deepEqual(config[key], SETTINGS[key].default());
     assert.notEqual(parseListen(config.listen), undefined);
@@ -38,7 +42,7 @@ describe('settings', () => {
     const file = join(temporaryFolder(t), 'config');
     writeSetting(file, 'lan', 'false');
     const written = readFileSync(file, 'utf8');
-    for (const key of CONFIG_KEYS) assert.match(written, new RegExp(`^#? ?${key} = `, 'm'));
+    for (const key of CONFIG_KEYS) assert.match(written, new RegExp(`^#? ?${key.replace('.', '\\.')} = `, 'm'));
     assert.equal(statSync(file).mode & 0o777, 0o600);
     writeFileSync(file, `# mine\n${written}`);
     writeSetting(file, 'lan', 'true');
@@ -49,6 +53,48 @@ describe('settings', () => {
     writeSetting(file, 'name', undefined);
     assert.equal(loadConfig(file).name, SETTINGS.name.default());
     assert.equal(readFileSync(file, 'utf8').match(/^# name = /gm)?.length, 1);
+  });
+
+  it('lists and settings with a dot are kept as JSON and shown as they are written', (t) => {
+    const file = join(temporaryFolder(t), 'config');
+    const servers = [{ url: 'turn:192.0.2.1:3478?transport=tcp', username: 'u', credentialFile: '/etc/secret' }];
+    writeSetting(file, 'turn.servers', JSON.stringify(servers));
+    writeSetting(file, 'stun.servers', '["192.0.2.1:3478","[2001:db8::1]:3478"]');
+    writeSetting(file, 'tor', '"control:127.0.0.1:9051"');
+    writeSetting(file, 'tor.config', '["DirAuthority a orport=1 127.0.0.1:2 ABCD", "TestingTorNetwork 1"]');
+    writeSetting(file, 'dht', 'off');
+    writeSetting(file, 'addresses.deny', '10.0.0.0/8,2001:db8::/32');
+    const config = loadConfig(file);
+    assert.deepEqual(config['turn.servers'], servers);
+    assert.deepEqual(config['stun.servers'], ['192.0.2.1:3478', '[2001:db8::1]:3478']);
+    assert.equal(config.tor, 'control:127.0.0.1:9051');
+    assert.equal(config['tor.config'].length, 2);
+    assert.equal(config.dht, false);
+    assert.deepEqual(config['addresses.deny'], ['10.0.0.0/8', '2001:db8::/32']);
+    for (const key of CONFIG_KEYS) assert.deepEqual(parseSetting(key, showSetting(key, config[key])), config[key], key);
+  });
+
+  it('what cannot be meant is refused', () => {
+    const illegal: [ConfigKey, string][] = [
+      ['stun.servers', '["nonsense"]'],
+      ['stun.servers', '["192.0.2.1:0"]'],
+      ['turn.servers', 'turn:192.0.2.1'],
+      ['turn.servers', '[{"url":"stun:192.0.2.1","username":"u","credentialFile":"/x"}]'],
+      ['turn.servers', '[{"url":"turn:192.0.2.1","username":"u"}]'],
+      ['tor', 'maybe'],
+      ['tor', 'control:nowhere'],
+      ['tor.config', '["SocksPort 1\\nRunAsDaemon 1"]'],
+      ['addresses.deny', '["10.0.0.0/33"]'],
+      ['addresses.allow', '["example.org/8"]'],
+      ['dht', 'perhaps'],
+    ];
+    for (const [key, text] of illegal) {
+      assert.throws(
+        () => parseSetting(key, text),
+        (error) => codeOf(error) === 'CONFIG_INVALID',
+        `${key} ${text}`,
+      );
+    }
   });
 
   it('values may be written bare or as JSON', (t) => {

@@ -7,11 +7,14 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const CLI = join(import.meta.dirname, '../../../bin/peerfs.js');
+/** Settings of a node that looks for peers on the local network and at addresses it knows alone. */
+export const OFFLINE = 'tor = off\ndht = off\nstun.servers = []\nportMapping = false\n';
+
+const CLI = process.env['PEERFS_TEST_CLI'] ?? join(import.meta.dirname, '../../../bin/peerfs.js');
 
 export interface Outcome {
   /** Exit code; 124 when the time limit ended it. */
@@ -204,6 +207,9 @@ export function openLab(names: readonly string[], loopback = false): Lab {
 function createHost(name: string, address: string, base: string, enter: readonly string[]): Host {
   const home = join(base, 'home');
   const mountpoint = join(base, 'peers');
+  // Nothing outside the laboratory is asked for anything, unless a test says so.
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  writeFileSync(join(home, 'config'), OFFLINE, { mode: 0o600 });
   const host: Host = {
     name,
     address,
