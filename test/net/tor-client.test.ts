@@ -14,11 +14,16 @@ import { codeOf, type ErrorCode } from '../../src/errors.ts';
 import { createLogger, silentLogger } from '../../src/log.ts';
 import type { OnionService, Tor, TorState } from '../../src/net/tor.ts';
 import { openTor, type TorMode } from '../../src/net/tor-client.ts';
+import { createManualClock } from '../manual-clock.ts';
 import { startTorNetwork, type TorNetwork } from './tor-network.ts';
 
+/** Too long for a Unix socket in it: ports take their place. */
+const CLIENT = `client-${'x'.repeat(100)}`;
 const PORT = 7;
 const PATIENCE_MS = 45_000;
 const LOOK_MS = 50;
+const DIAL_MS = 10_000;
+const GONE_MS = 2_000;
 
 let directory: string;
 let network: TorNetwork;
@@ -51,10 +56,10 @@ const reach = (tor: Tor, state: TorState): Promise<void> => until(`Tor ${state}`
 const published = (service: OnionService): Promise<void> => until('published', () => service.state === 'published');
 
 /** Tries until it is there: a client may hold what was published before. */
-async function dialUntilThere(host: string): Promise<Socket> {
+async function dialUntilThere(host: string, tor = client): Promise<Socket> {
   const found: { socket?: Socket | undefined } = {};
   await until('dial', async () => {
-    found.socket = await client.dial(host, PORT, new AbortController().signal).catch(() => undefined);
+    found.socket = await tor.dial(host, PORT, AbortSignal.timeout(DIAL_MS)).catch(() => undefined);
     return found.socket !== undefined;
   });
   assert.ok(found.socket !== undefined);
@@ -72,6 +77,14 @@ async function answers(socket: Socket, text = 'hello'): Promise<boolean> {
   socket.off('data', listen);
   return heard === text;
 }
+
+/** A service that went away without a word is looked for until somebody is tired of it. */
+const isGone = (host: string) => async (): Promise<boolean> => {
+  const outcome = await client.dial(host, PORT, AbortSignal.timeout(GONE_MS)).catch(codeOf);
+  if (typeof outcome === 'string') return true;
+  outcome.destroy();
+  return false;
+};
 
 /** How one dial is refused; undefined if it is not. */
 async function refusal(host: string): Promise<ErrorCode | undefined> {
@@ -99,7 +112,7 @@ async function pidOf(name: string): Promise<number> {
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'peerfs-tor-'));
   network = await startTorNetwork(join(directory, 'network'));
-  for (const name of ['server', 'client']) await network.seed(join(directory, name));
+  for (const name of ['server', CLIENT]) await network.seed(join(directory, name));
   echo = createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.pipe(socket);
@@ -108,7 +121,7 @@ before(async () => {
   const bound = echo.address();
   echoPort = bound !== null && typeof bound === 'object' ? bound.port : 0;
   server = open('server');
-  client = open('client');
+  client = open(CLIENT);
   await Promise.all([reach(server, 'ready'), reach(client, 'ready')]);
 });
 
@@ -132,7 +145,7 @@ test('a service is published, dialled, and carries bytes both ways', async () =>
   service.close();
   assert.ok(await answers(socket, 'still here'), 'an open connection stays');
   socket.destroy();
-  await until('gone', async () => (await refusal(service.host)) === 'EHOSTDOWN');
+  await until('gone', isGone(service.host));
 });
 
 test('a service that did not exist when it was first dialled is found later', async () => {
@@ -186,7 +199,7 @@ test('tor killed: it is started again, and service and key are given to it', asy
   const service = serve([key.publicKey]);
   await published(service);
   client.authorise(service.host, key.secretKey);
-  const [serving, dialling] = await Promise.all([pidOf('server'), pidOf('client')]);
+  const [serving, dialling] = await Promise.all([pidOf('server'), pidOf(CLIENT)]);
   process.kill(serving, 'SIGKILL');
   process.kill(dialling, 'SIGKILL');
   await until('noticed', () => server.status.state !== 'ready' && client.status.state !== 'ready');
@@ -200,18 +213,26 @@ test('tor killed: it is started again, and service and key are given to it', asy
 });
 
 test('a Tor that runs already is used through its control port, with its cookie, and lives on', async () => {
-  const path = join(directory, 'client', 'control');
-  const guest = open('guest', { control: path });
+  const guest = open('guest', { control: join(directory, 'server', 'control') });
+  const states: string[] = [];
+  guest.onStatus(({ state, progress }) => states.push(`${state} ${progress}`));
   await reach(guest, 'ready');
+  assert.equal(states.at(-1), 'ready 100');
   const service = guest.serve({ seed: randomBytes(32), virtualPort: PORT, targetPort: echoPort });
   await published(service);
-  const socket = await dialUntilThere(service.host);
-  assert.ok(await answers(socket));
-  socket.destroy();
-  await guest.close();
+  const ports = await readFile(join(directory, CLIENT, 'control-port'), 'utf8');
+  const [, port = ''] = /^PORT=127\.0\.0\.1:(\d+)$/m.exec(ports) ?? [];
+  const other = open('other', { control: `127.0.0.1:${port}` });
+  await reach(other, 'ready');
+  for (const tor of [guest, other]) {
+    const socket = await dialUntilThere(service.host, tor);
+    assert.ok(await answers(socket));
+    socket.destroy();
+  }
+  await Promise.all([guest.close(), other.close()]);
   assert.equal(guest.status.state, 'off');
-  await until('gone with its control connection', async () => (await refusal(service.host)) === 'EHOSTDOWN');
-  assert.equal(client.status.state, 'ready');
+  await until('gone with its control connection', isGone(service.host));
+  assert.deepEqual([server.status.state, client.status.state], ['ready', 'ready']);
   await assert.rejects(stat(join(directory, 'guest')), { code: 'ENOENT' });
 });
 
@@ -272,4 +293,25 @@ test('without a tor to start, or with a line that is two, it fails and says why'
   const off = openTor({ ...options, mode: 'off' });
   assert.equal(off.status.state, 'off');
   await off.close();
+});
+
+test('a control port that is not there is tried again after 5 seconds, then less and less often', async () => {
+  const path = join(directory, 'nobody');
+  let attempts = 0;
+  const nobody = createServer((socket) => {
+    attempts++;
+    socket.destroy();
+  }).listen(path);
+  await once(nobody, 'listening');
+  const clock = createManualClock();
+  const tor = openTor({ mode: { control: path }, dataDirectory: directory, clock, log: silentLogger });
+  for (const [attempt, delayMs] of [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000].entries()) {
+    await until('an attempt', () => attempts === attempt + 1 && tor.status.state === 'failed');
+    await clock.run(delayMs - 1);
+    assert.equal(attempts, attempt + 1);
+    await clock.run(1);
+  }
+  await tor.close();
+  assert.equal(clock.pending, 0);
+  nobody.close();
 });

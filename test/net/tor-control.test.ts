@@ -67,7 +67,7 @@ test('replies are the same whole, byte by byte, and cut in two anywhere', () => 
   assert.deepEqual(createReplyReader().push(TRANSCRIPT), EXPECTED);
   const bytewise = createReplyReader();
   assert.deepEqual(
-    [...TRANSCRIPT].flatMap((byte) => bytewise.push(byte)),
+    Array.from(TRANSCRIPT).flatMap((byte) => bytewise.push(byte)),
     EXPECTED,
   );
   for (let cut = 1; cut < TRANSCRIPT.length; cut++) {
