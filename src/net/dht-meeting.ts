@@ -9,6 +9,7 @@
 import type { Clock, Timer } from '../clock.ts';
 import {
   hourOf,
+  MEETING_SIGNAL_BYTES,
   meetingPlace,
   openSignal,
   placesAround,
@@ -21,8 +22,8 @@ import type { Meeting, MeetingOptions, MeetingStatus } from './rendezvous.ts';
 
 /** Tuning. Milliseconds. */
 /** Between looks while active: at first, by how much longer each time, at last. */
-const FIRST_LOOK_MS = 2000;
-const LOOK_GROWTH = 1.08;
+const FIRST_LOOK_MS = 1000;
+const LOOK_GROWTH = 1.15;
 const LAST_LOOK_MS = 15_000;
 const LOOK_PAUSE_MS = 500;
 /** Between looks while passive, and how many milliseconds each passive meeting adds for all. */
@@ -87,7 +88,9 @@ export class DhtMeeting implements Meeting {
     return this.#mode;
   }
 
+  /** @throws RangeError for a signal above MEETING_SIGNAL_BYTES. */
   say(signal: Uint8Array): void {
+    if (signal.length > MEETING_SIGNAL_BYTES) throw new RangeError('signal too long');
     if (this.#closed || (this.#signal !== undefined && Buffer.from(this.#signal).equals(signal))) return;
     const first = this.#signal === undefined;
     this.#signal = Uint8Array.from(signal);

@@ -8,8 +8,8 @@ import { openDhtNode, type DhtNodeOptions, type DhtStatus } from './dht-node.ts'
 import type { Rendezvous } from './rendezvous.ts';
 
 /** Tuning. */
-/** Jobs at once: a look at two or three places, or a publication. */
-const MAX_JOBS = 6;
+/** Jobs at once: a look at two or three places, or a publication. Most of their time they wait for nodes that are gone. */
+const MAX_JOBS = 12;
 /** Urgent jobs in a row before a patient one has its turn. */
 const MAX_URGENT_RUN = 3;
 

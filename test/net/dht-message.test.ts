@@ -24,7 +24,14 @@ test('a query goes out under our transaction and says that it is read-only', () 
 });
 
 test('nothing but queries goes out', () => {
-  for (const text of [`d1:rd2:id20:${ID}e1:t2:ab1:y1:re`, 'd1:eli201e1:xe1:t2:ab1:y1:ee', 'nonsense', '', 'de', 'i1e']) {
+  for (const text of [
+    `d1:rd2:id20:${ID}e1:t2:ab1:y1:re`,
+    'd1:eli201e1:xe1:t2:ab1:y1:ee',
+    'nonsense',
+    '',
+    'de',
+    'i1e',
+  ]) {
     assert.equal(readQuery(latin(text)), undefined);
   }
 });
@@ -145,7 +152,8 @@ test('numbers and lengths that lie, depth and width without end: nothing is thro
   for (let round = 0; round < 20_000; round++) {
     const bytes = latin(valid);
     for (const [at, value] of randomBytes(6).entries()) {
-      if (at % 2 === 0) bytes[value % bytes.length] = round & 1 ? value : (bytes[value % bytes.length] ?? 0) ^ (1 << (value & 7));
+      if (at % 2 === 0)
+        bytes[value % bytes.length] = round & 1 ? value : (bytes[value % bytes.length] ?? 0) ^ (1 << (value & 7));
     }
     readAnswer(bytes, HOST)?.encode(T);
     readAnswer(Buffer.concat([latin('d'), randomBytes(round % 64)]), HOST);

@@ -63,11 +63,10 @@ session = lt.session({
     'dht_restrict_search_ips': False, 'dht_enforce_node_id': False, 'dht_ignore_dark_internet': False,
     'dht_prefer_verified_node_ids': False, 'dht_block_ratelimit': 1000, 'dht_upload_rate_limit': 1000000,
     'alert_mask': lt.alert.category_t.dht_notification})
-if bootstrap != '':
-    bootstrap_host, bootstrap_port = bootstrap.rsplit(':', 1)
-    session.add_dht_node((bootstrap_host, int(bootstrap_port)))
+bootstrap_host, bootstrap_port = bootstrap.rsplit(':', 1)
+session.add_dht_node((bootstrap_host, int(bootstrap_port)))
 ends = time.time() + 15
-while bootstrap != '' and session.status().dht_nodes < 1 and time.time() < ends:
+while session.status().dht_nodes < 1 and time.time() < ends:
     time.sleep(0.05)
 print(json.dumps({'address': '%s:%d' % (host, port)}), flush=True)
 def state():
@@ -164,27 +163,28 @@ export async function startDhtNode(host: string, bootstrap: readonly string[]): 
   return dht;
 }
 
+function destroy(dht: DHT): Promise<void> {
+  return new Promise((resolve) => dht.destroy(resolve));
+}
+
 async function startHere({ host, nodes, libtorrent = 0 }: DhtNetworkOptions): Promise<DhtNetwork> {
   const own: DHT[] = [];
   const foreign: LibtorrentNode[] = [];
   const addressOf = (dht: DHT): string => `${host}:${dht.address().port}`;
   let closing: Promise<unknown> | undefined;
   const close = async (): Promise<void> => {
-    closing ??= Promise.all([
-      ...own.map((dht) => new Promise<void>((resolve) => dht.destroy(resolve))),
-      ...foreign.map((node) => node.close()),
-    ]);
+    closing ??= Promise.all([...own.map(destroy), ...foreign.map((node) => node.close())]);
     await closing;
   };
   try {
-    while (own.length < nodes - libtorrent) own.push(await startDhtNode(host, own.slice(0, 1).map(addressOf)));
-    if (own.length === 0) foreign.push(await startLibtorrent(host, ''));
-    const entrance = own.map(addressOf)[0] ?? foreign[0]?.address ?? '';
-    const started = await Promise.allSettled(
-      Array.from({ length: libtorrent - foreign.length }, () => startLibtorrent(host, entrance)),
-    );
+    // libtorrent takes long to begin without anybody: where all are its, one that goes again lets them in.
+    do own.push(await startDhtNode(host, own.slice(0, 1).map(addressOf)));
+    while (own.length < nodes - libtorrent);
+    const [entrance = ''] = own.map(addressOf);
+    const started = await Promise.allSettled(Array.from({ length: libtorrent }, () => startLibtorrent(host, entrance)));
     for (const one of started) if (one.status === 'fulfilled') foreign.push(one.value);
     if (foreign.length < libtorrent) throw new Error('libtorrent did not start: is python3-libtorrent installed?');
+    if (nodes === libtorrent) await Promise.all(own.splice(0).map(destroy));
     // Nodes add strangers only after those have asked or answered something.
     for (const { address } of foreign) {
       const [at = '', port = ''] = address.split(':');
