@@ -3,6 +3,7 @@
  * peer in common, STUN, relays, the router's port mapping, and the candidates that come of them. Owns their beginning
  * and end, and what goes from one to the other; each part's own logic is in src/net.
  */
+import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
@@ -212,7 +213,7 @@ function openReach(options: OpenOptions): Reach {
     sharedPort === undefined || config['stun.servers'].length === 0
       ? undefined
       : watchReflexive({
-          client: createStunClient({ port: sharedPort, clock, random }),
+          client: createStunClient({ port: sharedPort, clock, randomBytes }),
           servers: config['stun.servers'],
           resolve,
           clock,
@@ -233,7 +234,7 @@ function openReach(options: OpenOptions): Reach {
   if (sharedPort !== undefined && endpoint.paths.includes('turn')) {
     for (const { url, username, password } of readTurnServers(config['turn.servers'])) {
       const server = { ...parseTurnUrl(url), username, password };
-      const relay = openRelay({ server, port: sharedPort, resolve, clock, random, log });
+      const relay = openRelay({ server, port: sharedPort, resolve, clock, randomBytes, log });
       relay.onChange(() => {
         tellRelayed();
         onChange('network', relay.address === undefined ? `${url}: ${relay.fault ?? 'lost'}` : `${url}: ready`);

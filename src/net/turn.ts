@@ -1,0 +1,231 @@
+/**
+ * Relay at a TURN server, reached by datagrams from the node's own UDP port or by a connection. Owns the way to the
+ * server and beginning anew when it is lost; the protocol is turn-allocation.ts.
+ */
+import { connect, type Socket } from 'node:net';
+import type { Clock, Timer } from '../clock.ts';
+import type { Logger } from '../log.ts';
+import { STUN_HEADER_BYTES } from '../wire/stun.ts';
+import type { Relay } from './relay.ts';
+import type { SharedPort } from './shared-port.ts';
+import { TurnAllocation } from './turn-allocation.ts';
+import { reaches } from './targets.ts';
+import type { UdpAddress } from './udp-port.ts';
+
+/** Tuning. */
+/** A server that was lost is tried again after a pause between these. Milliseconds. */
+const PAUSE_FIRST_MS = 1_000;
+const PAUSE_MOST_MS = 60_000;
+const CONNECT_MS = 10_000;
+/** Bytes that wait for a connection to take them; more are dropped, as a full queue on the way would. */
+const MAX_QUEUED_BYTES = 1 << 20;
+/** The longest message or ChannelData over a connection, header included. Bytes. */
+const MAX_MESSAGE_BYTES = 66_000;
+/** Those who were let through are let through again after the server was lost. */
+const MAX_PERMITTED = 64;
+
+export interface RelayServer {
+  /** A name, or numeric without brackets. */
+  readonly host: string;
+  readonly port: number;
+  readonly transport: 'udp' | 'tcp';
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface RelayOptions {
+  readonly server: RelayServer;
+  /** Over UDP the server is spoken to from here. */
+  readonly port: SharedPort;
+  /** Numeric addresses of a name. */
+  readonly resolve: (host: string) => Promise<readonly string[]>;
+  readonly clock: Clock;
+  readonly randomBytes: (length: number) => Uint8Array;
+  readonly log: Logger;
+}
+
+/** The way to the server. */
+interface Carrier {
+  send(bytes: Uint8Array): void;
+  close(): void;
+}
+
+/** Begins at once; never waits for the server. */
+export function openRelay(options: RelayOptions): Relay {
+  const { server, port, resolve, clock, randomBytes, log } = options;
+  const listeners = new Set<() => void>();
+  const permitted = new Set<string>();
+  let receive: (datagram: Uint8Array, from: UdpAddress) => void = () => undefined;
+  let carrier: Carrier | undefined;
+  let allocation: TurnAllocation | undefined;
+  let fault: string | undefined;
+  let pauseMs = PAUSE_FIRST_MS;
+  let timer: Timer | undefined;
+  let closed = false;
+
+  const changed = (): void => {
+    for (const listener of [...listeners]) listener();
+  };
+
+  const lost = (reason: string): void => {
+    if (closed) return;
+    allocation = undefined;
+    carrier?.close();
+    carrier = undefined;
+    fault = reason;
+    log.debug('turn.lost', { reason });
+    timer?.cancel();
+    timer = clock.after(pauseMs, () => void begin());
+    pauseMs = Math.min(PAUSE_MOST_MS, pauseMs * 2);
+    changed();
+  };
+
+  /** The time at which the allocation has something to do. */
+  const arm = (): void => {
+    timer?.cancel();
+    const dueAt = allocation?.dueAt ?? Infinity;
+    if (dueAt === Infinity || closed) return;
+    timer = clock.after(Math.max(0, dueAt - clock.now()), () => {
+      allocation?.tick(clock.now());
+      if (allocation !== undefined) arm();
+    });
+  };
+
+  const begin = async (): Promise<void> => {
+    const found = await resolve(server.host);
+    if (closed) return;
+    const host = found.find((one) => server.transport === 'tcp' || reaches(port.address.host, one));
+    if (host === undefined) return lost('its name has no address that can be reached from here');
+    const made = new TurnAllocation({
+      username: server.username,
+      password: server.password,
+      isLossy: server.transport === 'udp',
+      randomBytes,
+      send: (bytes) => carrier?.send(bytes),
+      onData: (datagram, from) => receive(datagram, from),
+      onAllocated() {
+        fault = undefined;
+        pauseMs = PAUSE_FIRST_MS;
+        changed();
+      },
+      onFailed: lost,
+    });
+    const start = (): void => {
+      allocation = made;
+      made.start(clock.now());
+      for (const host_ of permitted) made.permit(host_, clock.now());
+      arm();
+    };
+    const input = (bytes: Uint8Array): boolean => {
+      const made_ = allocation === made && made.input(bytes, clock.now());
+      if (allocation !== undefined) arm();
+      return made_;
+    };
+    const address = { host, port: server.port };
+    if (server.transport === 'udp') {
+      const leave = port.admit({ input }, address);
+      carrier = { send: (bytes) => port.send(bytes, address), close: leave };
+      start();
+    } else {
+      carrier = openConnection({ address, clock, onOpen: start, onMessage: (bytes) => void input(bytes), onEnd: lost });
+    }
+  };
+  void begin();
+
+  const send = (datagram: Uint8Array, to: UdpAddress): void => {
+    if (allocation === undefined) return;
+    const before = allocation.dueAt;
+    allocation.sendTo(datagram, to, clock.now());
+    if (allocation.dueAt < before) arm();
+  };
+  return {
+    server: `${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`,
+    transport: server.transport,
+    get address() {
+      return allocation?.relayed;
+    },
+    get fault() {
+      return allocation?.relayed === undefined ? fault : undefined;
+    },
+    send,
+    sendBatch(datagrams, segmentBytes, to) {
+      for (let at = 0; at < datagrams.length; at += segmentBytes) send(datagrams.subarray(at, at + segmentBytes), to);
+    },
+    permit(host) {
+      if (permitted.size >= MAX_PERMITTED) return;
+      permitted.add(host);
+      allocation?.permit(host, clock.now());
+      if (allocation !== undefined) arm();
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    onDatagram(listener) {
+      receive = listener;
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      timer?.cancel();
+      allocation?.close(clock.now());
+      carrier?.close();
+    },
+  };
+}
+
+interface ConnectionOptions {
+  readonly address: UdpAddress;
+  readonly clock: Clock;
+  readonly onOpen: () => void;
+  /** One whole message or ChannelData. */
+  readonly onMessage: (bytes: Uint8Array) => void;
+  readonly onEnd: (reason: string) => void;
+}
+
+/** A connection to the server, cut into messages. RFC 8489 section 6.2.2, RFC 8656 section 12.5. */
+function openConnection({ address, clock, onOpen, onMessage, onEnd }: ConnectionOptions): Carrier {
+  const socket: Socket = connect({ ...address, noDelay: true });
+  let gathered: Buffer = Buffer.alloc(0);
+  let closed = false;
+  const end = (reason: string): void => {
+    if (closed) return;
+    close();
+    onEnd(reason);
+  };
+  const close = (): void => {
+    closed = true;
+    limit.cancel();
+    socket.on('error', () => undefined);
+    // What was handed over last, the end of the allocation, may still go out.
+    socket.end();
+    clock.after(1000, () => socket.destroy());
+  };
+  const limit = clock.after(CONNECT_MS, () => end('cannot be connected to'));
+  socket.on('connect', () => {
+    limit.cancel();
+    if (!closed) onOpen();
+  });
+  socket.on('error', () => end('cannot be connected to'));
+  socket.on('close', () => end('closed the connection'));
+  socket.on('data', (chunk: Buffer) => {
+    gathered = gathered.length === 0 ? chunk : Buffer.concat([gathered, chunk]);
+    while (!closed && gathered.length >= 4) {
+      const isChannel = gathered.readUInt8(0) >= 0x40;
+      const length = gathered.readUInt16BE(2) + (isChannel ? 4 : STUN_HEADER_BYTES);
+      const padded = Math.ceil(length / 4) * 4;
+      if (padded > MAX_MESSAGE_BYTES) return end('breaks the protocol');
+      if (gathered.length < padded) return;
+      onMessage(gathered.subarray(0, length));
+      gathered = gathered.subarray(padded);
+    }
+  });
+  return {
+    send(bytes) {
+      if (closed || socket.writableLength > MAX_QUEUED_BYTES) return;
+      const padding = (4 - (bytes.length % 4)) % 4;
+      socket.write(padding === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(padding)]));
+    },
+    close,
+  };
+}
