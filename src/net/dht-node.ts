@@ -240,11 +240,12 @@ export function openDhtNode(options: DhtNodeOptions): DhtNode {
         settle(result);
         if (dht !== instance.dht || closed || state !== 'ready') return;
         const { answers, late } = socket.counters;
+        const lost = dht.nodes.count() === 0;
         silentJobs = answers > before ? 0 : silentJobs + 1;
-        if (timeoutMs < LAST_TIMEOUT_MS && answers >= MIN_ANSWERS && late > answers * MAX_LATE) {
-          timeoutMs *= 2;
-          beginAnew();
-        } else if (silentJobs >= MAX_SILENT_JOBS || dht.nodes.count() === 0) beginAnew();
+        const tooLate = late > answers * MAX_LATE && (answers >= MIN_ANSWERS || lost);
+        if (tooLate && timeoutMs < LAST_TIMEOUT_MS) timeoutMs *= 2;
+        else if (!lost && silentJobs < MAX_SILENT_JOBS) return;
+        beginAnew();
       };
       const cancel = (): void => done(failed);
       cancels.add(cancel);

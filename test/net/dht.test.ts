@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import DHT from 'bittorrent-dht';
-import type { Clock } from '../../src/clock.ts';
+import { systemClock, type Clock } from '../../src/clock.ts';
 import { untilNextHourMs } from '../../src/crypto/meeting.ts';
 import { silentLogger } from '../../src/log.ts';
 import { openDht, type Dht } from '../../src/net/dht.ts';
@@ -48,6 +48,8 @@ interface ClientOptions {
   readonly savedNodes?: readonly UdpAddress[];
   readonly clock?: Clock;
   readonly resolve?: (host: string) => Promise<readonly string[]>;
+  /** By how much all that comes in is late. */
+  readonly delayMs?: number;
 }
 
 async function openClient(network: DhtNetwork, options: ClientOptions = {}): Promise<Client> {
@@ -56,7 +58,12 @@ async function openClient(network: DhtNetwork, options: ClientOptions = {}): Pro
   const port: UdpPort = await openUdpPort({
     host: '::',
     port: 0,
-    onDatagram: (datagram, from) => void [...guests].some((guest) => guest.input(datagram, from)),
+    onDatagram(datagram, from) {
+      const [bytes, sender] = [Buffer.from(datagram), { ...from }];
+      const input = (): boolean => [...guests].some((guest) => guest.input(bytes, sender));
+      if (options.delayMs === undefined) input();
+      else setTimeout(input, options.delayMs);
+    },
   });
   const shared: SharedPort = {
     address: port.address,
@@ -218,6 +225,16 @@ test('many meetings of one node all come to something', async () => {
     await until('all signals', () =>
       meetings.every(({ heardByA, heardByB }) => heardByA.length > 0 && heardByB.length > 0),
     );
+  });
+});
+
+test('where answers come later than is usual, it learns to wait', async () => {
+  const slow = { delayMs: 600, clock: systemClock };
+  await withClients([slow, slow], async (first, second) => {
+    const { a, b, heardByB } = meet(first, second);
+    a.say(Buffer.from('a'));
+    for (const end of [a, b]) end.attend('active');
+    await until('the signal', () => heardByB.length > 0);
   });
 });
 
