@@ -2,7 +2,8 @@
  * How we prove to a Tor's control port that we may use it, and it to us that it is Tor. Owns the choice of the method.
  *
  * Specification: torspec control-spec, PROTOCOLINFO, AUTHCHALLENGE, AUTHENTICATE. SAFECOOKIE comes first: a port that
- * is not Tor's learns nothing by it. A password is sent only where it was given for that port.
+ * is not Tor's learns nothing by it. Tor gets secret keys from us, and anybody can listen at its usual port: of a port
+ * that was found and not named by the user, we ask for proof that it is the system's Tor or the user's own.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -14,6 +15,8 @@ import { keywords, quote, type ControlConnection, type Reply } from './tor-contr
 /** Specification. */
 const COOKIE_BYTES = 32;
 const NONCE_BYTES = 32;
+/** login.defs(5), UID_MIN: below it are the system's own users. */
+const FIRST_USER_ID = 1000;
 const SERVER_KEY = 'Tor safe cookie authentication server-to-controller hash';
 const CONTROLLER_KEY = 'Tor safe cookie authentication controller-to-server hash';
 
@@ -57,21 +60,31 @@ export interface AuthenticationOptions {
   readonly connection: ControlConnection;
   /** Holds the password; white space around it does not count. */
   readonly passwordFile?: string | undefined;
+  /** Nobody named this port: the cookie must be the system's or ours. A password, which proves nothing, is the user's risk. */
+  readonly isFound?: boolean;
+}
+
+interface Cookie {
+  readonly bytes: Buffer;
+  /** Written by this user, or by one of the system's. */
+  readonly isTrusted: boolean;
 }
 
 /** Rejects EACCES when no method works, EIO when Tor refuses, PROTOCOL when it is not the Tor of the cookie. */
-export async function authenticate({ connection, passwordFile }: AuthenticationOptions): Promise<void> {
+export async function authenticate({ connection, passwordFile, isFound }: AuthenticationOptions): Promise<void> {
   const information = expectOk(await connection.command('PROTOCOLINFO 1'));
   const { methods, cookieFile } = authenticationMethods(information);
-  if (methods.has('NULL')) return void expectOk(await connection.command('AUTHENTICATE'));
+  if (methods.has('NULL') && isFound !== true) return void expectOk(await connection.command('AUTHENTICATE'));
   const cookie = cookieFile === undefined ? undefined : await readCookie(cookieFile);
-  if (cookie !== undefined && methods.has('SAFECOOKIE')) return safeCookie(connection, cookie);
+  if (cookie !== undefined && methods.has('SAFECOOKIE') && (isFound !== true || cookie.isTrusted)) {
+    return safeCookie(connection, cookie.bytes);
+  }
   if (passwordFile !== undefined && methods.has('HASHEDPASSWORD')) {
     const password = (await readFile(passwordFile, 'utf8')).trim();
     return void expectOk(await connection.command(`AUTHENTICATE ${quote(Buffer.from(password).toString('latin1'))}`));
   }
-  if (cookie !== undefined && methods.has('COOKIE')) {
-    return void expectOk(await connection.command(`AUTHENTICATE ${cookie.toString('hex')}`));
+  if (cookie !== undefined && methods.has('COOKIE') && isFound !== true) {
+    return void expectOk(await connection.command(`AUTHENTICATE ${cookie.bytes.toString('hex')}`));
   }
   throw new PeerfsError('EACCES', 'Tor is running, but its control port does not let this user in', {
     hint: 'Allow cookie authentication to this user, or give a password file.',
@@ -82,13 +95,14 @@ export async function authenticate({ connection, passwordFile }: AuthenticationO
  * undefined if we may not read it, or it cannot be a cookie. Whoever listens at the port names the file, and by plain
  * COOKIE its bytes are sent there: so it must be called a cookie and be no link to something else.
  */
-async function readCookie(path: string): Promise<Buffer | undefined> {
+async function readCookie(path: string): Promise<Cookie | undefined> {
   if (!basename(path).includes('cookie')) return undefined;
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
-      const { size } = await file.stat();
-      return size === COOKIE_BYTES ? await file.readFile() : undefined;
+      const { size, uid } = await file.stat();
+      if (size !== COOKIE_BYTES) return undefined;
+      return { bytes: await file.readFile(), isTrusted: uid < FIRST_USER_ID || uid === process.getuid?.() };
     } finally {
       await file.close();
     }

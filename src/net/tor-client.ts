@@ -29,6 +29,9 @@ const USUAL: readonly TorAddress[] = [
 const LOST_MS = 500;
 const FIRST_RETRY_MS = 5_000;
 const LAST_RETRY_MS = 300_000;
+/** For taking our keys out of another's Tor. */
+const LEAVE_MS = 1_000;
+/** Of the name under which our streams share circuits with nobody else's. */
 const ISOLATION_BYTES = 16;
 
 /**
@@ -53,8 +56,10 @@ export interface TorOptions {
 
 interface Session {
   readonly connection: ControlConnection;
-  /** What was said after it began; the connection's end. */
+  /** The connection's end. */
   readonly ended: Promise<void>;
+  /** Which Tor it is, for people. */
+  readonly description: string;
   readonly process: TorProcess | undefined;
 }
 
@@ -67,10 +72,7 @@ export function openTor(options: TorOptions): Tor {
   const stopping = new AbortController();
   const isolation = randomBytes(ISOLATION_BYTES).toString('hex');
   const isStopped = (): boolean => stopping.signal.aborted;
-  const tell = (): void => {
-    for (const listener of [...listeners]) listener(status);
-  };
-  const services = createTorServices({ clock, log, onChange: tell });
+  const services = createTorServices({ clock, log });
   let status: TorStatus =
     mode === 'off'
       ? { state: 'off', progress: 0, detail: 'switched off' }
@@ -85,13 +87,13 @@ export function openTor(options: TorOptions): Tor {
     status = next;
     if (next.state !== state) log.info('tor', { state: next.state, progress: next.progress });
     log.debug('tor', { progress: next.progress, detail: next.detail });
-    tell();
+    for (const listener of [...listeners]) listener(status);
   }
 
   const begin = (detail: string): void => enter({ state: 'starting', progress: 0, detail });
 
   /** Connects to a control port and is let in; everything wanted is then asked of it. */
-  async function enterSession(address: TorAddress, process?: TorProcess): Promise<Session> {
+  async function enterSession(address: TorAddress, process?: TorProcess, isFound = false): Promise<Session> {
     let end: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (end = resolve));
     const connection = await connectControl({
@@ -100,17 +102,20 @@ export function openTor(options: TorOptions): Tor {
       onEvent: ({ lines }) => {
         const text = lines[0]?.text ?? '';
         services.heard(text);
-        if (text.startsWith('STATUS_CLIENT ')) progressed(connection, text);
+        if (text.startsWith('STATUS_CLIENT ')) progressed(text);
       },
       onClose: () => end(),
     });
     try {
       stopping.signal.throwIfAborted();
-      await authenticate({ connection, passwordFile: process === undefined ? options.passwordFile : undefined });
+      const passwordFile = process === undefined ? options.passwordFile : undefined;
+      await authenticate({ connection, passwordFile, isFound });
       if (process !== undefined) expectOk(await connection.command('TAKEOWNERSHIP'));
       expectOk(await connection.command('SETEVENTS STATUS_CLIENT HS_DESC'));
       stopping.signal.throwIfAborted();
-      return { connection, ended, process };
+      const where = 'path' in address ? address.path : `${address.host}:${address.port}`;
+      const description = process === undefined ? `the Tor that runs at ${where}` : 'a tor of our own';
+      return { connection, ended, process, description };
     } catch (error) {
       connection.close();
       throw error;
@@ -118,24 +123,27 @@ export function openTor(options: TorOptions): Tor {
   }
 
   /** A bootstrap event, or what GETINFO says of it. */
-  function progressed(connection: ControlConnection, text: string): void {
+  function progressed(text: string): void {
     if (!text.includes(' BOOTSTRAP ')) return;
     const words = keywords(text);
     const progress = Math.min(100, Number(words.get('PROGRESS') ?? 0) || 0);
     const warning = words.get('WARNING');
     const detail = [words.get('SUMMARY') ?? 'starting', ...(warning === undefined ? [] : [warning])].join(': ');
-    if (progress === 100) void becomeReady(connection, detail);
+    if (progress === 100) void becomeReady();
     else if (status.state !== 'ready') enter({ state: 'starting', progress, detail });
   }
 
-  async function becomeReady(connection: ControlConnection, detail: string): Promise<void> {
+  async function becomeReady(): Promise<void> {
+    const current = session;
+    // Not let in yet: how far it is will be asked then.
+    if (current === undefined) return;
     try {
-      const reply = expectOk(await connection.command('GETINFO net/listeners/socks'));
-      if (session?.connection !== connection) return;
+      const reply = expectOk(await current.connection.command('GETINFO net/listeners/socks'));
+      if (session !== current) return;
       socks = socksAddress(reply.lines[0]?.text ?? '');
-      if (socks === undefined)
-        enter({ state: 'failed', progress: 100, detail: 'this Tor has no SOCKS port (SocksPort)' });
-      else enter({ state: 'ready', progress: 100, detail });
+      if (socks === undefined) {
+        enter({ state: 'failed', progress: 100, detail: 'the running Tor has no SOCKS port (SocksPort)' });
+      } else enter({ state: 'ready', progress: 100, detail: current.description });
     } catch (error) {
       // The connection is lost: who waits for its end goes on.
       log.debug('tor', { detail: describe(error) });
@@ -174,7 +182,7 @@ export function openTor(options: TorOptions): Tor {
     if (configLines.length === 0 && bridges.length === 0) {
       for (const address of USUAL) {
         try {
-          return await enterSession(address);
+          return await enterSession(address, undefined, true);
         } catch (error) {
           stopping.signal.throwIfAborted();
           log.debug('no use of a Tor that runs', { detail: describe(error) });
@@ -192,7 +200,7 @@ export function openTor(options: TorOptions): Tor {
     try {
       services.attach(connection);
       const reply = expectOk(await connection.command('GETINFO status/bootstrap-phase'));
-      progressed(connection, reply.lines[0]?.text ?? '');
+      progressed(reply.lines[0]?.text ?? '');
       await ended;
       return socks !== undefined;
     } finally {
@@ -217,13 +225,12 @@ export function openTor(options: TorOptions): Tor {
         // What the user wrote does not change by itself.
         if (error instanceof PeerfsError && error.code === 'CONFIG_INVALID') return;
       }
-      await pause(delayMs);
+      await pause(delayMs, stopping.signal);
       delayMs = Math.min(LAST_RETRY_MS, Math.max(FIRST_RETRY_MS, 2 * delayMs));
     }
   }
 
-  function pause(ms: number): Promise<void> {
-    const { signal } = stopping;
+  function pause(ms: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
@@ -234,6 +241,14 @@ export function openTor(options: TorOptions): Tor {
       const timer = clock.after(ms, done);
       signal.addEventListener('abort', done);
     });
+  }
+
+  /** Another's Tor lives on: our keys do not stay in it. */
+  async function leave(): Promise<void> {
+    if (session === undefined || session.process !== undefined) return;
+    const done = new AbortController();
+    await Promise.race([services.leave(), pause(LEAVE_MS, done.signal)]);
+    done.abort();
   }
 
   let session: Session | undefined;
@@ -259,6 +274,7 @@ export function openTor(options: TorOptions): Tor {
         enter({ state: 'off', progress: 0, detail: 'closed' });
         listeners.clear();
         stopping.abort();
+        await leave();
         session?.connection.close();
       }
       await running;

@@ -50,6 +50,8 @@ export interface TorServices {
   attach(connection: ControlConnection): void;
   /** That Tor is lost. */
   detach(): void;
+  /** Takes our keys out of a Tor that lives on without us. Settles when it did, or is lost. */
+  leave(): Promise<void>;
   /** An event's first line. */
   heard(event: string): void;
 }
@@ -57,21 +59,13 @@ export interface TorServices {
 export interface TorServicesOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** A service's state is another one. */
-  readonly onChange: () => void;
 }
 
-export function createTorServices({ clock, log, onChange }: TorServicesOptions): TorServices {
+export function createTorServices({ clock, log }: TorServicesOptions): TorServices {
   const services = new Map<string, Service>();
   /** Base64, by host; the last one counts. */
   const keys = new Map<string, { readonly key: string }[]>();
   let connection: ControlConnection | undefined;
-
-  function enter(service: Service, state: OnionService['state']): void {
-    if (service.state === state) return;
-    service.state = state;
-    onChange();
-  }
 
   function add(service: Service): void {
     const { options, clients } = service;
@@ -92,7 +86,7 @@ export function createTorServices({ clock, log, onChange }: TorServicesOptions):
         if (service.isAccepted) return;
         log.warn('Tor refused an onion service', { status: reply.status });
         service.isAdded = false;
-        enter(service, 'failed');
+        service.state = 'failed';
         clock.after(AGAIN_MS, () => {
           if (round === service.round) add(service);
         });
@@ -103,7 +97,7 @@ export function createTorServices({ clock, log, onChange }: TorServicesOptions):
   }
 
   function remove(service: Service): void {
-    if (service.isAdded) send(`DEL_ONION ${idOf(service.host)}`);
+    if (service.isAdded) void send(`DEL_ONION ${idOf(service.host)}`);
     forget(service);
   }
 
@@ -111,11 +105,11 @@ export function createTorServices({ clock, log, onChange }: TorServicesOptions):
     service.isAdded = false;
     service.isAccepted = false;
     service.round++;
-    enter(service, 'waiting');
+    service.state = 'waiting';
   }
 
-  function send(line: string): void {
-    connection?.command(line).then(
+  async function send(line: string): Promise<void> {
+    await connection?.command(line).then(
       (reply) => {
         if (!isOk(reply)) log.debug('Tor refused', { command: line.split(' ')[0], status: reply.status });
       },
@@ -125,8 +119,8 @@ export function createTorServices({ clock, log, onChange }: TorServicesOptions):
 
   function giveKey(host: string): void {
     const last = keys.get(host)?.at(-1);
-    if (last === undefined) send(`ONION_CLIENT_AUTH_REMOVE ${idOf(host)}`);
-    else send(`ONION_CLIENT_AUTH_ADD ${idOf(host)} x25519:${last.key}`);
+    if (last === undefined) void send(`ONION_CLIENT_AUTH_REMOVE ${idOf(host)}`);
+    else void send(`ONION_CLIENT_AUTH_ADD ${idOf(host)} x25519:${last.key}`);
   }
 
   return {
@@ -192,10 +186,14 @@ export function createTorServices({ clock, log, onChange }: TorServicesOptions):
       for (const service of services.values()) forget(service);
     },
 
+    async leave() {
+      await Promise.all([...keys.keys()].map((host) => send(`ONION_CLIENT_AUTH_REMOVE ${idOf(host)}`)));
+    },
+
     heard(event) {
       const [, id] = /^HS_DESC UPLOADED (\w{56})(?: |$)/.exec(event) ?? [];
       const service = id === undefined ? undefined : services.get(id + SUFFIX);
-      if (service?.isAccepted === true) enter(service, 'published');
+      if (service?.isAccepted === true) service.state = 'published';
     },
   };
 }

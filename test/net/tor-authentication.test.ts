@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -92,4 +92,23 @@ test('a password comes from its file, quoted; without one the port stays closed'
   await authenticate({ connection, passwordFile: file });
   assert.equal(commands.at(-1), 'AUTHENTICATE "a \\"b\\" \\\\c"');
   await assert.rejects(authenticate(fakePort('METHODS=HASHEDPASSWORD')), { code: 'EACCES' });
+});
+
+test('a port that was found and not named proves itself by the cookie of the system or the user', async (t) => {
+  const file = join(await temporary(t), 'control_auth_cookie');
+  await writeFile(file, COOKIE);
+  const own = fakePort(`METHODS=COOKIE,SAFECOOKIE COOKIEFILE="${file}"`);
+  await authenticate({ connection: own.connection, isFound: true });
+  assert.equal(own.commands.length, 3);
+  const refused = ['METHODS=NULL', `METHODS=COOKIE COOKIEFILE="${file}"`];
+  for (const methods of refused) {
+    const port = fakePort(methods);
+    await assert.rejects(authenticate({ connection: port.connection, isFound: true }), { code: 'EACCES' }, methods);
+    assert.deepEqual(port.commands, ['PROTOCOLINFO 1']);
+  }
+  // Only root can make another user's file.
+  if (process.getuid?.() !== 0) return;
+  await chown(file, 54_321, 54_321);
+  const stranger = fakePort(`METHODS=COOKIE,SAFECOOKIE COOKIEFILE="${file}"`);
+  await assert.rejects(authenticate({ connection: stranger.connection, isFound: true }), { code: 'EACCES' });
 });

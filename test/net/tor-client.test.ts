@@ -218,6 +218,8 @@ test('a Tor that runs already is used through its control port, with its cookie,
   guest.onStatus(({ state, progress }) => states.push(`${state} ${progress}`));
   await reach(guest, 'ready');
   assert.equal(states.at(-1), 'ready 100');
+  assert.match(guest.status.detail, /the Tor that runs at .*control$/);
+  assert.equal(server.status.detail, 'a tor of our own');
   const service = guest.serve({ seed: randomBytes(32), virtualPort: PORT, targetPort: echoPort });
   await published(service);
   const ports = await readFile(join(directory, CLIENT, 'control-port'), 'utf8');
@@ -295,13 +297,14 @@ test('without a tor to start, or with a line that is two, it fails and says why'
   await off.close();
 });
 
-test('a control port that is not there is tried again after 5 seconds, then less and less often', async () => {
+test('a control port that is not there is tried again after 5 seconds, then less and less often', async (t) => {
   const path = join(directory, 'nobody');
   let attempts = 0;
   const nobody = createServer((socket) => {
     attempts++;
     socket.destroy();
   }).listen(path);
+  t.after(() => nobody.close());
   await once(nobody, 'listening');
   const clock = createManualClock();
   const tor = openTor({ mode: { control: path }, dataDirectory: directory, clock, log: silentLogger });
@@ -313,5 +316,4 @@ test('a control port that is not there is tried again after 5 seconds, then less
   }
   await tor.close();
   assert.equal(clock.pending, 0);
-  nobody.close();
 });
