@@ -91,11 +91,11 @@ export function openUpnp({ place, network, clock, random }: UpnpOptions): PortMa
     return new Promise((resolve) => {
       const answers = new Map<string, { readonly host: string; readonly location: URL }>();
       let timer: Timer | undefined;
-      let stop: (() => void) | undefined;
+      let stop = (): void => undefined;
       const end = (): void => {
         if (!searches.delete(end)) return;
         timer?.cancel();
-        stop?.();
+        stop();
         const isGateway = ({ host }: { readonly host: string }): number => (host === place.gateway ? 0 : 1);
         resolve([...answers.values()].sort((a, b) => isGateway(a) - isGateway(b)));
       };

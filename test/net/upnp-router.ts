@@ -101,7 +101,7 @@ export async function startUpnpRouter(options: UpnpRouterOptions): Promise<UpnpR
   }
 
   async function start(): Promise<void> {
-    const [command = DAEMON, ...args] = [...options.enter, DAEMON, '-d', '-f', file, '-P', join(folder, 'pid')];
+    const [command, ...args] = [...options.enter, DAEMON, '-d', '-f', file, '-P', join(folder, 'pid')];
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     daemon = child;
     let said = '';
@@ -131,7 +131,7 @@ export async function startUpnpRouter(options: UpnpRouterOptions): Promise<UpnpR
     if (closed) return;
     closed = true;
     await stop();
-    const [command = 'nft', ...args] = [...options.enter, 'nft', 'delete', 'table', 'inet', TABLE];
+    const [command, ...args] = [...options.enter, 'nft', 'delete', 'table', 'inet', TABLE];
     spawnSync(command, args);
     rmSync(folder, { recursive: true, force: true });
   }
