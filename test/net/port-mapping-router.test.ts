@@ -22,6 +22,8 @@ interface Said {
 }
 
 interface Computer {
+  /** At once, as in a crash. */
+  kill(): Promise<void>;
   /** The first thing not yet read that fits. */
   heard(fits: (said: Said) => boolean): Promise<Said>;
   tell(command: string): void;
@@ -30,6 +32,8 @@ interface Computer {
 interface Household {
   readonly router: UpnpRouter;
   readonly computer: Computer;
+  /** The node on the same computer, started again. */
+  startAgain(): Computer;
   /** From outside to the router. */
   send(port: number, text: string): void;
 }
@@ -86,6 +90,7 @@ async function household(t: TestContext, protocols: readonly ('pmp' | 'upnp')[])
   return {
     router,
     computer: startComputer(inside, ends),
+    startAgain: () => startComputer(inside, ends),
     send(port, text) {
       const [program, ...rest] = enter(outside);
       const script = `const s = require('dgram').createSocket('udp4');
@@ -98,12 +103,13 @@ async function household(t: TestContext, protocols: readonly ('pmp' | 'upnp')[])
 function startComputer(space: string, ends: (() => unknown)[]): Computer {
   const [command, ...args] = enter(space);
   const child = spawn(command, [...args, execPath, PROGRAM, `${PORT}`], { stdio: ['pipe', 'pipe', 'inherit'] });
-  ends.push(async () => {
+  const kill = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
-  });
+  };
+  ends.push(kill);
   const unread: Said[] = [];
   let news: () => void = () => undefined;
   createInterface({ input: child.stdout }).on('line', (line) => {
@@ -111,6 +117,7 @@ function startComputer(space: string, ends: (() => unknown)[]): Computer {
     news();
   });
   return {
+    kill,
     async heard(fits) {
       const deadline = performance.now() + PATIENCE_MS;
       for (;;) {
@@ -192,4 +199,13 @@ test('of a router that speaks all protocols one mapping is asked for, by PCP', a
   assert.ok(typeof mapped.value === 'object' && mapped.value !== null && 'by' in mapped.value);
   assert.equal(mapped.value.by, 'pcp');
   assert.equal(router.openPorts().length, 2);
+});
+
+test('after a crash the node gets the same port again', async (t) => {
+  if (!isAble(t)) return;
+  const { computer, startAgain } = await household(t, ['pmp', 'upnp']);
+  const before = await computer.heard(isMapped);
+  await computer.kill();
+  const after = await startAgain().heard(isMapped);
+  assert.deepEqual(after.value, before.value);
 });

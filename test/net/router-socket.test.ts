@@ -32,17 +32,14 @@ test('what is sent before the socket is ready arrives, and only the gateway is h
   assert.deepEqual(heard, ['answer']);
 });
 
-test('a port at which nobody listens refuses', async () => {
-  const free = createSocket('udp4');
-  free.bind(0, '127.0.0.1');
-  await once(free, 'listening');
-  const { port } = free.address();
-  free.close();
-  await once(free, 'close');
-  await new Promise<void>((resolve) => {
-    const socket = openRouterSocket(PLACE, port, {
+/** Until the router refuses; the socket itself keeps no process alive. */
+async function refusal(place: typeof PLACE, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const patience = setTimeout(() => reject(new Error('nothing refused')), 5000);
+    const socket = openRouterSocket(place, port, {
       input: () => undefined,
       refused() {
+        clearTimeout(patience);
         socket.close();
         socket.close();
         socket.send(Buffer.from('late'));
@@ -51,16 +48,18 @@ test('a port at which nobody listens refuses', async () => {
     });
     socket.send(Buffer.from('question'));
   });
+}
+
+test('a port at which nobody listens refuses', async () => {
+  const free = createSocket('udp4');
+  free.bind(0, '127.0.0.1');
+  await once(free, 'listening');
+  const { port } = free.address();
+  free.close();
+  await once(free, 'close');
+  await refusal(PLACE, port);
 });
 
-test('an address that is not ours refuses', async () => {
-  await new Promise<void>((resolve) => {
-    const socket = openRouterSocket({ gateway: '127.0.0.1', local: '192.0.2.1' }, 5351, {
-      input: () => undefined,
-      refused() {
-        socket.close();
-        resolve();
-      },
-    });
-  });
+test('an address that is not of this computer refuses', async () => {
+  await refusal({ gateway: '127.0.0.1', local: '192.0.2.1' }, 5351);
 });
