@@ -32,6 +32,8 @@ let echoPort = 0;
 /** The node that serves and the one that dials. */
 let server: Tor;
 let client: Tor;
+/** What was begun, to be ended also when the beginning failed. */
+const begun: (() => unknown)[] = [];
 const logged: string[] = [];
 const log = createLogger('info', (line) => logged.push(line));
 
@@ -111,25 +113,26 @@ async function pidOf(name: string): Promise<number> {
 
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'peerfs-tor-'));
+  begun.push(() => rm(directory, { recursive: true, force: true }));
   network = await startTorNetwork(join(directory, 'network'));
+  begun.push(() => network.stop());
   for (const name of ['server', CLIENT]) await network.seed(join(directory, name));
   echo = createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.pipe(socket);
   }).listen(0, '127.0.0.1');
+  begun.push(() => echo.close());
   await once(echo, 'listening');
   const bound = echo.address();
   echoPort = bound !== null && typeof bound === 'object' ? bound.port : 0;
   server = open('server');
   client = open(CLIENT);
+  begun.push(() => Promise.all([server, client].map((tor) => tor.close())));
   await Promise.all([reach(server, 'ready'), reach(client, 'ready')]);
 });
 
 after(async () => {
-  await Promise.all([server, client].map((tor) => tor.close()));
-  echo.close();
-  await network.stop();
-  await rm(directory, { recursive: true, force: true });
+  for (const end of begun.reverse()) await end();
 });
 
 test('a service is published, dialled, and carries bytes both ways', async () => {

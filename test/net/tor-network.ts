@@ -7,7 +7,7 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -56,19 +56,23 @@ interface Node {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Whether the programs for it are installed. */
-export async function hasTor(): Promise<boolean> {
+/** Says what to install, before something fails for want of it. */
+async function findPrograms(): Promise<void> {
   try {
-    await execute('tor', ['--version']);
-    await access('/usr/bin/tor-gencert');
-    return true;
-  } catch {
-    return false;
+    for (const program of ['tor', 'tor-gencert']) await execute(program, ['--help']).catch(notMissing);
+  } catch (cause) {
+    throw new Error('the Tor tests need tor and tor-gencert (Debian: apt install tor)', { cause });
   }
+}
+
+/** tor-gencert has no help and ends with an error: it is there. */
+function notMissing(error: unknown): void {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') throw error;
 }
 
 /** @param directory an empty one, the caller's to remove after stop(). */
 export async function startTorNetwork(directory: string, options: TorNetworkOptions = {}): Promise<TorNetwork> {
+  await findPrograms();
   for (let attempt = 1; ; attempt++) {
     try {
       return await startOnce(join(directory, `attempt-${attempt}`), options, attempt);
