@@ -1,9 +1,16 @@
 /**
  * ChannelPath: one path as the channel sees it: the hello that must come first, the frames that wait while a lane is
- * full, and how long nothing has been heard. It decides nothing about calls.
+ * full, how long nothing has been heard, and how far the path is trusted. It decides nothing about calls.
+ *
+ *     trusted ---left for its silence---> suspect ---heard---> on trial ---answers all through---> trusted
+ *                                            ^                    |
+ *                                            +------- left -------+
+ *
+ * What the path had not taken when it ended is dropped, replies too: their callers send the calls again.
  */
 import { decodeFrame } from '../wire/frame.ts';
 import type { Frame } from '../wire/frame.ts';
+import { SLOW_PATHS } from './path.ts';
 import type { Lane, Path, PathEnd } from './path.ts';
 
 /** Frames above this many bytes ride lane 1, so that small ones never wait behind them. Specification of version 1. */
@@ -12,6 +19,15 @@ export const SMALL_FRAME_BYTES = 8 * 1024;
 /** Frames of lane 1 that may overtake the hello of lane 0. */
 const MAX_EARLY_FRAMES = 256;
 const MAX_EARLY_BYTES = 16 * 1024 * 1024;
+
+/** Tuning, milliseconds. */
+/** A path that was left must answer for so long before it is used beside others again; twice as long each next time. */
+const TRIAL_MS = 2_000;
+const TRIAL_MOST_MS = 30_000;
+/** Left again after so long without, it begins from the shortest. */
+const TRIAL_FORGET_MS = 120_000;
+/** On trial it has its round trip and this for an answer. */
+const TRIAL_ANSWER_MS = 1_000;
 
 interface Outgoing {
   readonly pieces: readonly Uint8Array[];
@@ -26,11 +42,6 @@ interface LaneQueue {
   head: number;
 }
 
-export interface UnsentReply {
-  readonly lane: Lane;
-  readonly pieces: readonly Uint8Array[];
-}
-
 export interface ChannelPathEvents {
   /** The first frame of the path: to be accepted (true) or not. */
   hello(path: ChannelPath, frame: Frame): boolean;
@@ -39,8 +50,8 @@ export interface ChannelPathEvents {
   malformed(path: ChannelPath): void;
   /** Replies of so many bytes were handed to the path, or given up. */
   repliesSent(bytes: number): void;
-  /** Once; also when `close` was called. What the path had not taken yet of replies comes along. */
-  end(path: ChannelPath, reason: PathEnd, unsent: readonly UnsentReply[]): void;
+  /** Once; also when `close` was called. */
+  end(path: ChannelPath, reason: PathEnd): void;
 }
 
 export class ChannelPath {
@@ -51,8 +62,15 @@ export class ChannelPath {
   ended = false;
   /** Nothing was heard although it should have been: used only when there is no other. */
   suspect = false;
-  /** Milliseconds, counted by the channel's ticks, without anything heard. */
+  /** Milliseconds, counted by the channel's ticks, without anything heard since an answer was expected. */
   silentMs = 0;
+  /** Since it was asked for a sign of life that has not come. */
+  askedMs: number | undefined;
+  /** The peer sends its calls elsewhere, and nothing was heard here since. */
+  peerLeft = false;
+  /** Calls in flight on it, and those of them that have a deadline. */
+  load = 0;
+  calls = 0;
   /** Since it was attached, until the hello came. */
   helloMs = 0;
   readonly #events: ChannelPathEvents;
@@ -64,12 +82,26 @@ export class ChannelPath {
   #earlyBytes = 0;
   #heardAt: number;
   #bytesMoved = 0;
+  /** What is left of the trial. */
+  #trialMs = 0;
+  #trialLengthMs = TRIAL_MS;
+  #leftAt = -Infinity;
 
   constructor(path: Path, preference: number, events: ChannelPathEvents) {
     this.path = path;
     this.preference = preference;
     this.#events = events;
     this.#heardAt = path.statistics.lastHeardAt;
+  }
+
+  get slow(): boolean {
+    return SLOW_PATHS.has(this.path.kind);
+  }
+
+  /** 0: trusted. 1: on trial. 2: suspect. */
+  get doubt(): 0 | 1 | 2 {
+    if (this.suspect) return 2;
+    return this.#trialMs > 0 ? 1 : 0;
   }
 
   /** Starts the path and sends `hello` as its first frame. */
@@ -97,14 +129,57 @@ export class ChannelPath {
     if (replyBytes > 0) this.#events.repliesSent(replyBytes);
   }
 
-  /** Whether anything was heard since the last time this was asked. */
-  takeHeard(): boolean {
+  /** Silence counts from now. */
+  expectAnswer(): void {
+    this.#takeHeard();
+    this.silentMs = 0;
+  }
+
+  /** Asks for a sign of life. */
+  ask(): void {
+    this.askedMs ??= 0;
+    this.path.probe();
+  }
+
+  /** It does not answer. */
+  leave(now: number): void {
+    const isRecent = now - this.#leftAt < TRIAL_FORGET_MS;
+    this.#trialLengthMs = isRecent ? Math.min(2 * this.#trialLengthMs, TRIAL_MOST_MS) : TRIAL_MS;
+    this.#leftAt = now;
+    this.suspect = true;
+  }
+
+  /** Counts silence and the trial. @returns whether anything was heard since the last time. */
+  tick(elapsedMs: number): boolean {
+    const heard = this.#takeHeard();
+    if (!heard) {
+      this.silentMs += elapsedMs;
+      if (this.askedMs !== undefined) this.askedMs += elapsedMs;
+    }
+    if (this.#trialMs > 0) {
+      const answersAfterMs = TRIAL_ANSWER_MS + (this.path.statistics.rttMs ?? 0);
+      if ((this.askedMs ?? 0) > answersAfterMs) this.#trialMs = this.#trialLengthMs;
+      else this.#trialMs -= elapsedMs;
+      if (this.#trialMs > 0) this.ask();
+    }
+    return heard;
+  }
+
+  #takeHeard(): boolean {
     const { lastHeardAt } = this.path.statistics;
     if (lastHeardAt <= this.#heardAt) return false;
     this.#heardAt = lastHeardAt;
-    this.silentMs = 0;
-    this.suspect = false;
+    this.#heard();
     return true;
+  }
+
+  #heard(): void {
+    this.silentMs = 0;
+    this.askedMs = undefined;
+    this.peerLeft = false;
+    if (!this.suspect) return;
+    this.suspect = false;
+    this.#trialMs = this.#trialLengthMs;
   }
 
   /** Bytes sent and received since the last time this was asked. */
@@ -130,8 +205,7 @@ export class ChannelPath {
       else this.#early.push(bytes);
       return;
     }
-    this.silentMs = 0;
-    this.suspect = false;
+    this.#heard();
     const frame = decodeFrame(bytes);
     if (frame === undefined) return this.#reject();
     if (this.ready) {
@@ -170,19 +244,14 @@ export class ChannelPath {
     this.ended = true;
     this.ready = false;
     this.#early = [];
-    const unsent: UnsentReply[] = [];
     let released = 0;
-    for (const lane of [0, 1] as const) {
-      const queue = this.#lanes[lane];
-      for (const { pieces, replyBytes } of queue.frames.slice(queue.head)) {
-        if (replyBytes > 0) unsent.push({ lane, pieces });
-        released += replyBytes;
-      }
+    for (const queue of this.#lanes) {
+      for (const { replyBytes } of queue.frames.slice(queue.head)) released += replyBytes;
       queue.frames = [];
       queue.head = 0;
     }
     this.#events.repliesSent(released);
-    this.#events.end(this, reason, unsent);
+    this.#events.end(this, reason);
   }
 }
 

@@ -16,7 +16,7 @@ export class ChannelPaths {
 
   /** Whether a path waits for its hello or for a sign of life. */
   get undecided(): boolean {
-    return this.#all.some((one) => !one.ready || one.suspect);
+    return this.#all.some((one) => !one.ready || one.doubt > 0 || one.peerLeft);
   }
 
   add(path: ChannelPath): void {
@@ -27,54 +27,48 @@ export class ChannelPaths {
     this.#all = this.#all.filter((one) => one !== path);
   }
 
-  /**
-   * Takes the best path for calls: one that answers, then the lowest preference, then the shortest round trip.
-   * @returns the path taken before, if its calls must leave it because it no longer answers.
-   */
-  choose(): ChannelPath | undefined {
+  /** Takes the best path for calls: one that answers, then the lowest preference, then the shortest round trip. */
+  choose(): void {
     let best: ChannelPath | undefined;
     for (const one of this.#all) {
       if (one.ready && (best === undefined || isBetter(one, best))) best = one;
     }
-    const before = this.#active;
     this.#active = best;
-    return before !== best && best !== undefined && before?.suspect === true ? before : undefined;
   }
 
   /** Asks each for a sign of life. */
   probe(): void {
-    for (const one of this.#all) if (one.ready) one.path.probe();
+    for (const one of this.#all) if (one.ready) one.ask();
   }
 
   /** Silence counts from now. */
   expectAnswers(): void {
-    for (const one of this.#all) {
-      one.takeHeard();
-      one.silentMs = 0;
-    }
+    for (const one of this.#all) one.expectAnswer();
   }
 
   /**
    * Counts silence; closes paths without a hello.
    * @returns whether anything was heard on a path in use, and the bytes that all carried.
    */
-  tick(elapsedMs: number, helloPatienceMs: number): { readonly heard: boolean; readonly bytesMoved: number } {
+  tick(
+    elapsedMs: number,
+    patienceMs: (slow: boolean) => number,
+  ): { readonly heard: boolean; readonly bytesMoved: number } {
     let heard = false;
     let bytesMoved = 0;
     for (const one of this.#all) {
-      if (!one.takeHeard()) one.silentMs += elapsedMs;
-      else if (one.ready) heard = true;
+      if (one.tick(elapsedMs) && one.ready) heard = true;
       bytesMoved += one.takeBytesMoved();
       if (one.ready) continue;
       one.helloMs += elapsedMs;
-      if (one.helloMs >= helloPatienceMs) one.close('timeout');
+      if (one.helloMs >= patienceMs(one.slow)) one.close('timeout');
     }
     return { heard, bytesMoved };
   }
 }
 
 function isBetter(one: ChannelPath, other: ChannelPath): boolean {
-  if (one.suspect !== other.suspect) return other.suspect;
+  if (one.doubt !== other.doubt) return one.doubt < other.doubt;
   if (one.preference !== other.preference) return one.preference < other.preference;
   return (one.path.statistics.rttMs ?? Infinity) < (other.path.statistics.rttMs ?? Infinity);
 }

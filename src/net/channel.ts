@@ -11,6 +11,9 @@ import type { CallName, PushName, ReplyOf, RequestOf } from '../wire/schema.ts';
  */
 export type ChannelState = 'live' | 'reconnecting' | 'offline';
 
+/** slow: seconds for a round trip, and little room (SLOW_PATHS of src/net/path.ts): ask for nothing that may not be needed. */
+export type Pace = 'fast' | 'slow';
+
 export interface CallOptions<M extends CallName = CallName> {
   /** Bytes after the request's fields; it may be sent twice and must never change after, not even when the call was aborted. */
   readonly payload?: Uint8Array;
@@ -32,6 +35,8 @@ export interface Channel {
   /** The peer's id (base32 of its public key). */
   readonly peerId: string;
   readonly state: ChannelState;
+  /** What the path is like that calls ride on now; 'fast' while there is none. */
+  readonly pace: Pace;
   /** New at each start of the peer's node; undefined before the first contact. */
   readonly remoteBootId: string | undefined;
   /**

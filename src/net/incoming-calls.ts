@@ -13,7 +13,6 @@ import type { Fields, Message } from '../wire/types.ts';
 import type { Answer, CallContext, Handlers } from './channel.ts';
 import { laneOf } from './channel-path.ts';
 import type { ChannelPath } from './channel-path.ts';
-import type { Lane } from './path.ts';
 import { createReplyCache } from './reply-cache.ts';
 
 /** Tuning. A peer that keeps to the 1,024 calls of the protocol never meets the first two. */
@@ -202,15 +201,6 @@ export class IncomingCalls {
     if (this.#replyBytes <= MAX_UNTAKEN_BYTES) return;
     this.#options.malformed(usable);
     usable.close('broken');
-  }
-
-  /** A path ended before it took this reply. */
-  sendElsewhere(lane: Lane, pieces: readonly Uint8Array[]): void {
-    const path = this.#options.activePath();
-    if (path === undefined) return;
-    const bytes = lengthOf(pieces) + FRAME_COST_BYTES;
-    this.#replyBytes += bytes;
-    path.send(lane, pieces, bytes);
   }
 
   repliesSent(bytes: number): void {

@@ -24,8 +24,8 @@ import type { Lane } from './path.ts';
 /** Specification of version 1: more calls than this at once may be answered with OVERLOADED. */
 export const MAX_CALLS_IN_FLIGHT = 1024;
 
-/** Tuning: bytes of requests in flight; more wait here. */
-const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024;
+/** Tuning: bytes of requests in flight; more wait here. What is on a slow path stays there when a better one comes. */
+const MAX_BYTES_IN_FLIGHT = { fast: 32 * 1024 * 1024, slow: 2 * 1024 * 1024 } as const;
 /** Calls that wait for their turn; more fail with OVERLOADED. */
 const MAX_WAITING = 16_384;
 /** Places of the waiting list that are done with before it is moved up. */
@@ -66,7 +66,8 @@ export interface OutgoingStatistics {
 }
 
 export interface OutgoingCallsOptions {
-  readonly patienceMs: number;
+  /** How long a call there, or one that waits for a path, may see no progress. */
+  readonly patienceMs: (path: ChannelPath | undefined) => number;
   /** The path for calls now; undefined: they wait. */
   readonly activePath: () => ChannelPath | undefined;
 }
@@ -90,7 +91,6 @@ export class OutgoingCalls {
   #inFlight = 0;
   #bytesInFlight = 0;
   #wanted = 0;
-  #bounded = 0;
   /** Numbers that were answered and that the peer may forget. */
   #answered: number[] = [];
   #progressed = false;
@@ -102,11 +102,6 @@ export class OutgoingCalls {
   /** Calls that a caller waits for. */
   get wanted(): number {
     return this.#wanted;
-  }
-
-  /** Those of them that have a deadline. */
-  get bounded(): number {
-    return this.#bounded;
   }
 
   /** Whether a tick has something to do. */
@@ -154,7 +149,6 @@ export class OutgoingCalls {
         signal.addEventListener('abort', call.onAbort, { once: true });
       }
       this.#wanted += 1;
-      if (!call.unbounded) this.#bounded += 1;
       this.#open.set(id, call);
       this.#waiting.push(call);
       this.pump();
@@ -168,7 +162,8 @@ export class OutgoingCalls {
       if (call === undefined) break;
       const path = this.#options.activePath();
       if (path === undefined) return;
-      const full = this.#inFlight >= MAX_CALLS_IN_FLIGHT || this.#bytesInFlight >= MAX_BYTES_IN_FLIGHT;
+      const maxBytes = MAX_BYTES_IN_FLIGHT[path.slow ? 'slow' : 'fast'];
+      const full = this.#inFlight >= MAX_CALLS_IN_FLIGHT || this.#bytesInFlight >= maxBytes;
       if (full && !call.abandoned) return;
       this.#waitingHead += 1;
       if (this.#waitingHead === COMPACT_AFTER) {
@@ -183,6 +178,9 @@ export class OutgoingCalls {
 
   #transmit(call: OpenCall, path: ChannelPath): void {
     call.path = path;
+    if (path.calls === 0) path.expectAnswer();
+    path.load += 1;
+    if (!call.unbounded && !call.abandoned) path.calls += 1;
     this.#inFlight += 1;
     this.#bytesInFlight += call.payload?.length ?? 0;
     if (call.abandoned) {
@@ -252,6 +250,8 @@ export class OutgoingCalls {
 
   #leaveFlight(call: OpenCall): void {
     if (call.path === undefined) return;
+    if (!call.unbounded && !call.abandoned) call.path.calls -= 1;
+    call.path.load -= 1;
     call.path = undefined;
     this.#inFlight -= 1;
     this.#bytesInFlight -= call.payload?.length ?? 0;
@@ -260,7 +260,6 @@ export class OutgoingCalls {
   /** Nobody waits for it any more. */
   #unlist(call: OpenCall): void {
     this.#wanted -= 1;
-    if (!call.unbounded) this.#bounded -= 1;
     if (call.onAbort !== undefined) call.signal?.removeEventListener('abort', call.onAbort);
     call.onAbort = undefined;
   }
@@ -274,6 +273,7 @@ export class OutgoingCalls {
       this.#open.delete(call.id);
       return;
     }
+    if (call.path !== undefined && !call.unbounded) call.path.calls -= 1;
     call.abandoned = true;
     if (call.path === undefined) return;
     call.path.send(0, [encodeEmptyFrame('cancel', call.message.tag, call.id)], 0);
@@ -327,9 +327,9 @@ export class OutgoingCalls {
   tick(elapsedMs: number, moved: boolean): void {
     const progressed = this.#progressed || moved;
     this.#progressed = false;
-    const { patienceMs } = this.#options;
     for (const call of [...this.#open.values()]) {
       if (call.abandoned || call.unbounded) continue;
+      const patienceMs = this.#options.patienceMs(call.path);
       call.quietMs = progressed ? 0 : call.quietMs + elapsedMs;
       call.ageMs += elapsedMs;
       if (call.quietMs >= patienceMs || call.ageMs >= FORGOTTEN_AFTER * patienceMs) this.#giveUp(call, 'ETIMEDOUT');

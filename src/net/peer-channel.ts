@@ -7,6 +7,10 @@
  *        ^                         |            hello, anything heard          |
  *        +-------------------------+-------------------------------------------+
  *          goodbye; a first call and 1.5 s of silence; patience (15 s) of silence
+ *          (on a slow path: 10 s; 60 s)
+ *
+ * A path with calls in flight that is silent for 2 s is left for another that stands ready: the calls are sent again
+ * there. A peer that has left a path is followed. What is on a worse path when a better one comes is finished there.
  *
  * Deadlines measure silence, not length. A call ends with ETIMEDOUT when for the time of patience no call made
  * progress (no reply, no sign that one is being worked at, less than 1 KiB/s moved by the paths), and in any case
@@ -14,7 +18,8 @@
  * 10 minutes. Calls that are `unbounded` last as long as the peer is alive.
  *
  * Time is counted in ticks of one timer, at most two tick lengths a tick, so that a process that was stopped or
- * kept busy does not take its own absence for the peer's silence.
+ * kept busy does not take its own absence for the peer's silence. After a sleep that the calendar shows, the first
+ * call is given the time that it takes to find the peer again.
  */
 import type { Clock, Timer } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
@@ -29,6 +34,7 @@ import type {
   ChannelState,
   CloseReason,
   Handlers,
+  Pace,
   PeerChannel,
   PeerChannelStatistics,
   PushHandlers,
@@ -36,14 +42,14 @@ import type {
 import { ChannelPath } from './channel-path.ts';
 import { ChannelPaths } from './channel-paths.ts';
 import { decodePush, encodePush } from './channel-push.ts';
-import type { UnsentReply } from './channel-path.ts';
 import { IncomingCalls } from './incoming-calls.ts';
 import { OutgoingCalls } from './outgoing-calls.ts';
 import type { Path, PathEnd } from './path.ts';
 import { Silence } from './silence.ts';
 
-/** DESIGN of the states, milliseconds: the default of `patienceMs`. */
+/** DESIGN of the states, milliseconds: the default of `patienceMs`, and so many times that on a slow path. */
 const PATIENCE_MS = 15_000;
+const SLOW_PATIENCE = 4;
 
 /** Tuning, milliseconds. */
 const TICK_MS = 250;
@@ -51,6 +57,10 @@ const TICK_MS = 250;
 const PROGRESS_BYTES = 1024;
 /** A call is a first touch if no frame came for so long: programs at work do not pause, people do. Milliseconds. */
 const IDLE_MS = 500;
+/** Between two looks at the clocks these were lost: the computer slept. Milliseconds. */
+const SLEPT_MS = 5_000;
+/** A path that was not heard for so long while the peer calls on another is asked for a sign of life. Milliseconds. */
+const QUIET_MS = 500;
 
 const GOODBYE_REASON: Readonly<Record<CloseReason, number>> = { 'shutting-down': 0, removed: 1 };
 /** `goodbye` that ends the path it came on and nothing else. */
@@ -76,8 +86,7 @@ export function createPeerChannel(options: PeerChannelOptions): PeerChannel {
 class ChannelToPeer implements PeerChannel {
   readonly peerId: string;
   readonly #options: PeerChannelOptions;
-  readonly #patienceMs: number;
-  readonly #silence: Silence;
+  readonly #silence = new Silence();
   readonly #outgoing: OutgoingCalls;
   readonly #incoming: IncomingCalls;
   readonly #stateListeners = new Set<(state: ChannelState) => void>();
@@ -97,21 +106,29 @@ class ChannelToPeer implements PeerChannel {
   #tickedAt: number;
   /** When the last frame came, Clock.now(). */
   #frameAt = -Infinity;
+  /** How far the calendar is ahead of the clock: some clocks stand still while the computer sleeps. */
+  #wallAheadMs: number;
+  #wokeAt = -Infinity;
+  /** The last path that calls rode on was slow. */
+  #wasSlow = false;
 
   constructor(options: PeerChannelOptions) {
     this.peerId = options.peerId;
     this.#options = options;
-    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
-    this.#silence = new Silence(this.#patienceMs);
     const activePath = () => this.#paths.active;
-    this.#outgoing = new OutgoingCalls({ patienceMs: this.#patienceMs, activePath });
+    this.#outgoing = new OutgoingCalls({ patienceMs: (path) => this.#patienceOn(path?.slow), activePath });
     this.#incoming = new IncomingCalls({ activePath, malformed: () => (this.#malformed += 1) });
     this.#tickedAt = options.clock.now();
+    this.#wallAheadMs = options.clock.wallMs() - this.#tickedAt;
     this.#wake();
   }
 
   get state(): ChannelState {
     return this.#state;
+  }
+
+  get pace(): Pace {
+    return this.#paths.active?.slow === true ? 'slow' : 'fast';
   }
 
   get remoteBootId(): string | undefined {
@@ -179,11 +196,25 @@ class ChannelToPeer implements PeerChannel {
 
   /** Nothing was in flight: silence counts from now. */
   #begin(): void {
-    const idle = this.#options.clock.now() - this.#frameAt >= IDLE_MS;
-    this.#silence.begin(idle || this.#state !== 'live');
+    const now = this.#options.clock.now();
+    const idle = now - this.#frameAt >= IDLE_MS;
+    this.#silence.begin(!this.#wokeLately(now) && (idle || this.#state !== 'live'));
     this.#paths.expectAnswers();
     this.#wake();
     this.touch();
+  }
+
+  /** Whether the calendar went on without the clock: the peer may have given us up, and must be found again. */
+  #wokeLately(now: number): boolean {
+    const aheadMs = this.#options.clock.wallMs() - now;
+    if (aheadMs - this.#wallAheadMs >= SLEPT_MS) this.#wokeAt = now;
+    this.#wallAheadMs = aheadMs;
+    return now - this.#wokeAt < PATIENCE_MS;
+  }
+
+  #patienceOn(isSlow = this.#wasSlow): number {
+    const { patienceMs = PATIENCE_MS } = this.#options;
+    return isSlow ? SLOW_PATIENCE * patienceMs : patienceMs;
   }
 
   push<M extends PushName>(name: M, request: RequestOf<M>): void {
@@ -215,7 +246,7 @@ class ChannelToPeer implements PeerChannel {
       frame: (from, frame) => this.#frame(from, frame),
       malformed: () => (this.#malformed += 1),
       repliesSent: (bytes) => this.#incoming.repliesSent(bytes),
-      end: (ended, reason, unsent) => this.#pathEnded(ended, reason, unsent),
+      end: (ended, reason) => this.#pathEnded(ended, reason),
     });
     this.#paths.add(one);
     this.#wake();
@@ -255,11 +286,10 @@ class ChannelToPeer implements PeerChannel {
     for (const listener of this.#restartListeners) listener();
   }
 
-  #pathEnded(path: ChannelPath, reason: PathEnd, unsent: readonly UnsentReply[]): void {
+  #pathEnded(path: ChannelPath, reason: PathEnd): void {
     this.#paths.remove(path);
     this.#options.log.debug('channel.pathEnd', { kind: path.path.kind, reason, paths: this.#paths.all.length });
     this.#choose();
-    for (const { lane, pieces } of unsent) this.#incoming.sendElsewhere(lane, pieces);
     this.#outgoing.pathLost(path);
     if (this.#paths.active === undefined && this.#state === 'live') this.#lost(0);
   }
@@ -274,10 +304,14 @@ class ChannelToPeer implements PeerChannel {
 
   #choose(): void {
     const before = this.#paths.active;
-    const left = this.#paths.choose();
-    if (left !== undefined) this.#outgoing.pathLost(left);
+    this.#paths.choose();
     const { active } = this.#paths;
-    if (active !== before) for (const listener of this.#activeListeners) listener(active?.path);
+    if (active?.suspect === false) {
+      for (const one of this.#paths.all) if (one.suspect && one.load > 0) this.#outgoing.pathLost(one);
+    }
+    if (active === before) return;
+    if (active !== undefined) this.#wasSlow = active.slow;
+    for (const listener of this.#activeListeners) listener(active?.path);
   }
 
   /** A sign of life. */
@@ -300,6 +334,7 @@ class ChannelToPeer implements PeerChannel {
       case 'working':
         return this.#outgoing.working(frame);
       case 'request':
+        this.#follow(path);
         this.#incoming.request(frame, path);
         return this.#wake();
       case 'cancel':
@@ -307,6 +342,16 @@ class ChannelToPeer implements PeerChannel {
       case 'push':
         return this.#receivePush(path, frame);
     }
+  }
+
+  /** The peer calls on this path: perhaps it has left the one that we would use. */
+  #follow(path: ChannelPath): void {
+    const { active } = this.#paths;
+    if (active === undefined || active === path || active.peerLeft || active.suspect) return;
+    if (this.#options.clock.now() - active.path.statistics.lastHeardAt < QUIET_MS) return;
+    active.expectAnswer();
+    active.peerLeft = true;
+    active.ask();
   }
 
   #receivePush(path: ChannelPath, frame: Frame): void {
@@ -368,7 +413,9 @@ class ChannelToPeer implements PeerChannel {
     this.#timer = undefined;
     const now = this.#options.clock.now();
     const elapsedMs = Math.min(now - this.#tickedAt, 2 * TICK_MS);
-    const { heard, bytesMoved } = this.#paths.tick(elapsedMs, this.#patienceMs);
+    if (now - this.#tickedAt >= SLEPT_MS) this.#wokeAt = now;
+    if (this.#wokeLately(now)) this.#silence.endTouch();
+    const { heard, bytesMoved } = this.#paths.tick(elapsedMs, (slow) => this.#patienceOn(slow));
     this.#choose();
     if (heard) this.#heard();
     else this.#silence.tick(elapsedMs);
@@ -383,31 +430,30 @@ class ChannelToPeer implements PeerChannel {
   /** Acts on what the silence so far means. */
   #judge(elapsedMs: number): void {
     if (this.#state === 'offline' || this.#closed) return;
-    switch (this.#silence.judge(elapsedMs, this.#state === 'reconnecting', this.#paths, this.#outgoing)) {
-      case 'fine':
-        return;
-      case 'ask':
-        return this.#paths.probe();
-      case 'leave':
-        return this.#leave();
-      case 'untouched':
-        for (const one of this.#paths.all) one.suspect = true;
-        return this.#goOffline('EHOSTDOWN');
-      case 'given-up':
-        this.#goOffline('ETIMEDOUT');
-        // What did not answer for so long is given up, so that the link dials anew.
-        for (const one of this.#paths.all) if (one.ready) one.close('timeout');
+    const isReconnecting = this.#state === 'reconnecting';
+    const wanted = this.#outgoing.wanted;
+    const patienceMs = this.#patienceOn();
+    const verdict = this.#silence.judge(elapsedMs, isReconnecting, this.#paths, wanted, patienceMs);
+    if (verdict.ask) this.#paths.probe();
+    if (verdict.leave.length > 0) this.#leave(verdict.leave);
+    if (verdict.end === 'untouched') {
+      for (const one of this.#paths.all) one.suspect = true;
+      this.#goOffline('EHOSTDOWN');
+    } else if (verdict.end === 'given-up') {
+      this.#goOffline('ETIMEDOUT');
+      // What did not answer for so long is given up, so that the link dials anew.
+      for (const one of this.#paths.all) if (one.ready) one.close('timeout');
     }
   }
 
-  /** The active path does not answer: calls go elsewhere, if there is anywhere. */
-  #leave(): void {
+  /** These do not answer: their calls go elsewhere, if there is anywhere. */
+  #leave(paths: readonly ChannelPath[]): void {
+    const now = this.#options.clock.now();
+    for (const one of paths) one.leave(now);
     this.#paths.probe();
-    const { active } = this.#paths;
-    if (active === undefined || active.ended) return;
-    active.suspect = true;
     this.#choose();
-    if (this.#paths.active === active) this.#lost(active.silentMs);
+    const { active } = this.#paths;
+    if (active?.suspect === true) this.#lost(active.silentMs);
   }
 
   close(reason: CloseReason): void {

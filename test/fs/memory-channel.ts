@@ -11,6 +11,7 @@ import type {
   Channel,
   ChannelState,
   Handlers,
+  Pace,
   PushHandlers,
 } from '../../src/net/channel.ts';
 import { decodeFields, encodeFields } from '../../src/wire/codec.ts';
@@ -20,6 +21,7 @@ import type { Fields, ValuesOf } from '../../src/wire/types.ts';
 export interface MemoryChannel extends Channel {
   serve(handlers: Handlers, pushHandlers: PushHandlers): void;
   setState(state: ChannelState): void;
+  pace: Pace;
   /** Tells the listeners that the far end is a new boot. */
   restarted(): void;
   /** Calls made from this end, by name. */
@@ -48,6 +50,7 @@ class MemoryEnd implements MemoryChannel {
   readonly calls = new Map<CallName, number>();
   other: MemoryEnd | undefined;
   state: ChannelState = 'live';
+  pace: Pace = 'fast';
   remoteBootId: string | undefined = 'boot';
   beforeReply: MemoryChannel['beforeReply'] = () => undefined;
   beforeSend: MemoryChannel['beforeSend'] = () => undefined;
