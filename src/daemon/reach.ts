@@ -252,11 +252,11 @@ function openReach(options: OpenOptions): Reach {
           random,
           log,
           onChange() {
-            const { external } = mapping?.status ?? {};
-            const found = external === undefined ? [] : [external];
+            const { external, protocols = [] } = mapping?.status ?? {};
+            const transports = protocols.reduce((sum, protocol) => sum | CANDIDATE_TRANSPORT[protocol], 0);
             candidates.set(
               'mapped',
-              found.map((at) => ({ type: CANDIDATE_TYPE.mapped, transports: direct, ...at })),
+              external === undefined ? [] : [{ type: CANDIDATE_TYPE.mapped, transports, ...external }],
             );
           },
         })
@@ -342,9 +342,9 @@ function openReach(options: OpenOptions): Reach {
         },
       });
       seeker.seek();
-      const reachable = candidates.list.filter(
-        ({ type }) => type !== CANDIDATE_TYPE.relayed && type !== CANDIDATE_TYPE.onion,
-      );
+      const reachable = candidates.list.filter(({ type }) => type !== CANDIDATE_TYPE.onion);
+      // A guest whose network lets nothing out but connections comes by the relay that both use, or not at all.
+      for (const relay of relays) if (relay.address !== undefined) relay.permit(relay.address.host);
       const named = [...reachable, ...(service === undefined ? [] : [service])];
       return {
         addresses: named.map(({ host, port: at }) => ({ host, port: at })),

@@ -170,7 +170,8 @@ export function createLink(options: LinkOptions): Link {
     await mine.done;
     if (race !== mine) return;
     race = undefined;
-    if (paths.size === 0) for (const way of tried) ways.note(way, 'failed');
+    // What was given up because the peer came by itself has neither worked nor failed.
+    for (const way of tried) ways.note(way, paths.size === 0 ? 'failed' : 'untried');
     if (!closed && timer === undefined) scheduleNext();
   }
 
