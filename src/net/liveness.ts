@@ -4,9 +4,8 @@
  * A peer counts as waited for while data or pings of ours are unanswered. Silence is measured from when the wait
  * began or the peer was last heard, whichever is later.
  */
+import { Keepalive } from './keepalive.ts';
 
-/** An idle path asks this often. DESIGN section 4. Milliseconds. */
-export const KEEPALIVE_MS = 15_000;
 /** A peer that is waited for is asked after this silence, and then at this interval. Tuning, milliseconds. */
 const ASK_AFTER_MS = 1_000;
 const ASK_EVERY_MS = 500;
@@ -18,24 +17,39 @@ export type Verdict = 'fine' | 'ask' | 'dead';
 
 export class Liveness {
   lastHeardAt: number;
+  readonly #keepalive: Keepalive;
   #waitingSince: number | undefined;
   #pings = 0;
   #lastPingAt = -Infinity;
+  /** How long nothing had been heard when the wait began. */
+  #pauseMs = 0;
 
-  constructor(now: number) {
+  constructor(now: number, keepalive = new Keepalive()) {
     this.lastHeardAt = now;
+    this.#keepalive = keepalive;
   }
 
   /** The peer was heard. What is still unanswered counts from now: call waiting() again. */
   heard(now: number): void {
+    if (this.#pings > 0) this.#keepalive.survived(this.#pauseMs);
     this.lastHeardAt = now;
     this.#waitingSince = undefined;
     this.#pings = 0;
   }
 
+  /** The peer was heard, and asks whether it is us who comes from another address. */
+  challenged(now: number): void {
+    const pauseMs = this.#waitingSince === undefined ? now - this.lastHeardAt : this.#pauseMs;
+    this.#pings = 0;
+    this.#keepalive.rebound(pauseMs);
+    this.heard(now);
+  }
+
   /** Something that wants an answer is under way. */
   waiting(now: number): void {
-    this.#waitingSince ??= now;
+    if (this.#waitingSince !== undefined) return;
+    this.#waitingSince = now;
+    this.#pauseMs = now - this.lastHeardAt;
   }
 
   /** A ping was sent. */
@@ -47,15 +61,18 @@ export class Liveness {
 
   /** When judge() is due next. */
   get dueAt(): number {
-    if (this.#waitingSince === undefined) return this.lastHeardAt + KEEPALIVE_MS;
+    if (this.#waitingSince === undefined) return this.lastHeardAt + this.#keepalive.intervalMs;
     const silentSince = Math.max(this.#waitingSince, this.lastHeardAt);
     return Math.max(silentSince + ASK_AFTER_MS, this.#lastPingAt + ASK_EVERY_MS);
   }
 
+  /** 'dead' is said once: the path is to be given up. */
   judge(now: number): Verdict {
     if (now < this.dueAt) return 'fine';
     const silentSince = Math.max(this.#waitingSince ?? now, this.lastHeardAt);
     const dead = now - silentSince >= GIVE_UP_MS && this.#pings >= GIVE_UP_PINGS;
-    return dead && this.#waitingSince !== undefined ? 'dead' : 'ask';
+    if (!dead || this.#waitingSince === undefined) return 'ask';
+    this.#keepalive.lost(this.#pauseMs, now);
+    return 'dead';
   }
 }

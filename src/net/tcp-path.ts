@@ -16,7 +16,7 @@ import type { Clock, Timer } from '../clock.ts';
 import type { SealedStream } from '../crypto/stream.ts';
 import { acknowledgedBytes, limitUnsentBytes } from '../sys/tcp-info.ts';
 import { recycle } from './frame-pool.ts';
-import { LANES, type Lane, type Path, type PathEnd, type PathEvents, type PathKind } from './path.ts';
+import { LANES, SLOW_PATHS, type Lane, type Path, type PathEnd, type PathEvents } from './path.ts';
 import type { Rekeying } from './rekeying.ts';
 
 /** Packet types, specification. */
@@ -26,24 +26,27 @@ const TYPE = { ping: 2, pong: 3, close: 4, rekeyRequest: 5, rekeyAnswer: 6, reke
 export const PACKET_TYPE_BYTES = 1;
 
 /** Tuning. Bytes. */
-const SOCKET_AHEAD_BYTES = 512 * 1024;
+const SOCKET_AHEAD_BYTES = { fast: 512 * 1024, slow: 64 * 1024 } as const;
 /** What the kernel may hold unsent; by itself it takes megabytes, and all that comes after waits for them. */
-const KERNEL_AHEAD_BYTES = 256 * 1024;
+const KERNEL_AHEAD_BYTES = { fast: 256 * 1024, slow: 64 * 1024 } as const;
 const LANE_HIGH_WATER_BYTES = 4 * 1024 * 1024;
 /** A ping is not answered by a socket with so much in hand: who asks and never reads would fill the memory. */
 const PONG_LIMIT_BYTES = 2 * 1024 * 1024;
 /** Tuning. Milliseconds. */
 const TICK_MS = 1000;
-const KEEPALIVE_MS = 15_000;
+const KEEPALIVE_MS = 20_000;
 /** The path ends when a ping is not answered and nothing else shows life for so long. */
-const PING_PATIENCE_MS = 5000;
+const PING_PATIENCE_MS = { fast: 5_000, slow: 20_000 } as const;
+/** Ticks that come so much too late: the process did not run, and silence counts anew. */
+const SLEPT_MS = 3_000;
 /** What the far end takes in a tick, if it is to count as a sign of life. Bytes. */
 const TRICKLE_BYTES = 1024;
 /** What was sent before close() has so long to get there. */
 const CLOSE_PATIENCE_MS = 1000;
 
 export interface TcpPathOptions {
-  readonly kind?: PathKind;
+  /** tor: over a stream of Tor's, with its round trips and queues of seconds. */
+  readonly kind?: 'tcp' | 'tor';
   /** Connected; the path's from now on. */
   readonly socket: Socket;
   /** The path's from now on. */
@@ -67,7 +70,8 @@ export interface TcpPath extends Path {
 const LANE_BYTE: readonly Uint8Array[] = [Uint8Array.of(0), Uint8Array.of(1)];
 
 export function createTcpPath(options: TcpPathOptions): TcpPath {
-  const { socket, stream, clock, rekeying } = options;
+  const { socket, stream, clock, rekeying, kind = 'tcp' } = options;
+  const pace = SLOW_PATHS.has(kind) ? 'slow' : 'fast';
   const waiting: Uint8Array[][][] = Array.from({ length: LANES }, () => []);
   const waitingBytes = Array.from({ length: LANES }, () => 0);
   const bytesWaiting = (lane: Lane): number => waitingBytes[lane] ?? 0;
@@ -87,8 +91,11 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   let hasEnded = false;
   let pingSentAt: number | undefined;
   let lastSentAt = clock.now();
+  /** Silence before this does not count. */
+  let countedFrom = -Infinity;
   /** Of what was sent, as far as is known. */
   let taken = 0;
+  let tickedAt = clock.now();
   let timer: Timer = clock.after(TICK_MS, expiredTick);
 
   function expiredTick(): void {
@@ -96,9 +103,10 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
     timer = clock.after(TICK_MS, expiredTick);
     const now = clock.now();
     notice(now);
-    if (pingSentAt !== undefined && now - Math.max(pingSentAt, statistics.lastHeardAt) > PING_PATIENCE_MS) {
-      return end('timeout');
-    }
+    if (now - tickedAt > TICK_MS + SLEPT_MS) countedFrom = now;
+    tickedAt = now;
+    const askedAt = pingSentAt === undefined ? Infinity : Math.max(pingSentAt, statistics.lastHeardAt, countedFrom);
+    if (now - askedAt > PING_PATIENCE_MS[pace]) return end('timeout');
     if (pingSentAt === undefined && now - Math.max(lastSentAt, statistics.lastHeardAt) >= KEEPALIVE_MS) ping();
     if (rekeying?.isInitiator === true && !rekeying.isUnderWay() && stream.needsRekey(now)) {
       const message = rekeying.begin();
@@ -135,7 +143,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   function pump(): void {
     if (hasEnded) return;
     socket.cork();
-    while (socket.writableLength < SOCKET_AHEAD_BYTES) {
+    while (socket.writableLength < SOCKET_AHEAD_BYTES[pace]) {
       const lane = (waiting[0]?.length ?? 0) > 0 ? 0 : 1;
       const pieces = waiting[lane]?.shift();
       if (pieces === undefined) break;
@@ -222,7 +230,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   }
 
   socket.setNoDelay(true);
-  limitUnsentBytes(socket, KERNEL_AHEAD_BYTES);
+  limitUnsentBytes(socket, KERNEL_AHEAD_BYTES[pace]);
   socket.setTimeout(0);
   socket.on('data', take);
   socket.on('drain', pump);
@@ -232,7 +240,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   socket.resume();
 
   return {
-    kind: options.kind ?? 'tcp',
+    kind,
     remote: `${socket.remoteAddress?.includes(':') === true ? `[${socket.remoteAddress}]` : (socket.remoteAddress ?? '')}:${socket.remotePort ?? 0}`,
     statistics,
     isConfirmed: () => isConfirmed,

@@ -9,6 +9,7 @@ import { DATAGRAM_OVERHEAD_BYTES, type Session } from '../crypto/session.ts';
 import { DATAGRAM_TYPES } from '../wire/datagram.ts';
 import { DatagramBatch, FragmentJoiner } from './datagram-batch.ts';
 import { Flight } from './flight.ts';
+import type { Keepalive } from './keepalive.ts';
 import { Lanes } from './lanes.ts';
 import { Liveness } from './liveness.ts';
 import { PathMtu } from './path-mtu.ts';
@@ -28,6 +29,8 @@ export interface UdpPathOptions {
   readonly session: Session;
   readonly remote: UdpAddress;
   readonly clock: Clock;
+  /** What was learned with this peer before; absent: nothing. */
+  readonly keepalive?: Keepalive;
   /** A packet of a new handshake inside the session came (what sendRekey sent at the far end). The listener's to keep. */
   readonly onRekey?: (body: Uint8Array) => void;
   /** Once, whatever ended the path, close() too: its session indices are free. Before PathEvents.end. */
@@ -87,7 +90,8 @@ class KcpPath implements UdpPath {
     this.#clock = clock;
     this.session = session;
     this.#defer = options.defer ?? ((run) => void setImmediate(run));
-    this.#liveness = new Liveness(now);
+    this.#liveness = new Liveness(now, options.keepalive);
+    options.keepalive?.reached(now);
     this.#mtu = new PathMtu(now);
     this.#roaming = new Roaming(options.remote, random);
     this.#batch = new DatagramBatch(port, session, options.remote, this.#mtu.bytes - DATAGRAM_OVERHEAD_BYTES);
@@ -151,7 +155,8 @@ class KcpPath implements UdpPath {
     if (this.#ended || plain.length === 0) return;
     const now = this.#clock.now();
     this.#bytesReceived += plain.length + DATAGRAM_OVERHEAD_BYTES;
-    this.#liveness.heard(now);
+    if (plain[0] === DATAGRAM_TYPES.challenge) this.#liveness.challenged(now);
+    else this.#liveness.heard(now);
     if (from !== this.#roaming.remote) this.#heardFrom(from, now);
     if (plain[0] === DATAGRAM_TYPES.kcp) this.#inputSegments(plain);
     else this.#inputControl(plain, from, now);
@@ -303,6 +308,8 @@ class KcpPath implements UdpPath {
     // An earlier timer stays: it will find nothing to do, which is cheaper than a new one each time.
     if (this.#timer !== undefined && this.#timerAt <= due && this.#timerAt > now) return;
     this.#timer?.cancel();
+    this.#timer = undefined;
+    if (due === Infinity) return;
     this.#timerAt = due;
     this.#timer = this.#clock.after(Math.max(due - now, 0), () => {
       this.#timer = undefined;

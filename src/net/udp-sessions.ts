@@ -8,6 +8,7 @@ import { createSession, indexMaskKey, unmaskIndex, type Session } from '../crypt
 import type { SessionKeys } from '../crypto/session-keys.ts';
 import { keepKeysFresh } from './fresh-keys.ts';
 import type { Handshaker } from './handshaker.ts';
+import { Keepalives } from './keepalive.ts';
 import { createUdpPath, type UdpPath } from './udp-path.ts';
 import type { UdpAddress, UdpPort } from './udp-port.ts';
 
@@ -52,6 +53,7 @@ export class UdpSessions {
   readonly #maskKey: Uint8Array;
   readonly #byIndex = new Map<number, Entry>();
   readonly #entries = new Set<Entry>();
+  readonly #keepalives = new Keepalives();
   #provisional = 0;
 
   constructor(options: UdpSessionsOptions) {
@@ -108,6 +110,7 @@ export class UdpSessions {
       session,
       remote,
       clock,
+      keepalive: this.#keepalives.of(`${kind} ${Buffer.from(made.publicKey).toString('hex')}`),
       onRekey: (body) => keeper.received(body),
       onEnd: () => {
         keeper.close();

@@ -20,7 +20,7 @@ export interface TcpPair {
 }
 
 /** @param clock of both ends. */
-export async function createTcpPair(clock: Clock): Promise<TcpPair> {
+export async function createTcpPair(clock: Clock, kind: 'tcp' | 'tor' = 'tcp'): Promise<TcpPair> {
   const identities = [createIdentity(), createIdentity()] as const;
   const psk = new Uint8Array(32);
   const initiation = initiate({
@@ -49,6 +49,7 @@ export async function createTcpPair(clock: Clock): Promise<TcpPair> {
   const streams = [createStream({ keys, ...options }), createStream({ keys: answer.keys, ...options })] as const;
   const make = (side: 0 | 1): TcpPath =>
     createTcpPath({
+      kind,
       socket: sockets[side],
       stream: streams[side],
       clock,

@@ -144,6 +144,68 @@ test('a ping behind much bulk on a slow line does not end the path; a line that 
   }
 });
 
+test('over Tor an answer may take many seconds; a stream that stands still is given up after 20', async () => {
+  const clock = createManualClock();
+  const pair = await createTcpPair(clock, 'tor');
+  try {
+    assert.equal(pair.paths[0].kind, 'tor');
+    const [a] = pair.paths.map(start);
+    await until('both were heard', () => pair.paths.every((path) => path.statistics.rttMs !== undefined));
+    pair.sockets[1].pause();
+    pair.paths[0].probe();
+    clock.advance(15_000);
+    pair.sockets[1].resume();
+    await until('the answer', () => (pair.paths[0].statistics.rttMs ?? 0) > 1000);
+    assert.deepEqual(a?.ends, []);
+    pair.sockets[1].pause();
+    pair.paths[0].probe();
+    clock.advance(19_000);
+    assert.deepEqual(a.ends, []);
+    clock.advance(3_000);
+    assert.deepEqual(a.ends, ['timeout']);
+  } finally {
+    pair.close();
+  }
+});
+
+test('a slow path hands little to the socket ahead of time: what is small waits behind little', async () => {
+  const clock = createManualClock();
+  const pair = await createTcpPair(clock, 'tor');
+  try {
+    pair.paths.map(start);
+    pair.sockets[1].pause();
+    for (let i = 0; i < 400; i++) pair.paths[0].send(1, [Buffer.alloc(LIMITS.frameBytes / 8)]);
+    await settle();
+    assert.ok(pair.sockets[0].writableLength <= 64 * 1024 + LIMITS.frameBytes);
+  } finally {
+    pair.close();
+  }
+});
+
+test('a process that did not run for minutes does not take its own absence for silence', async () => {
+  const clock = createManualClock();
+  const now = clock.now;
+  let skippedMs = 0;
+  clock.now = () => now() + skippedMs;
+  const pair = await createTcpPair(clock);
+  try {
+    const [a] = pair.paths.map(start);
+    await until('both were heard', () => pair.paths.every((path) => path.statistics.rttMs !== undefined));
+    pair.sockets[1].pause();
+    pair.paths[0].probe();
+    clock.advance(2000);
+    skippedMs = 600_000;
+    clock.advance(3000);
+    assert.deepEqual(a?.ends, []);
+    pair.sockets[1].resume();
+    await until('the answer', () => clock.now() - pair.paths[0].statistics.lastHeardAt < 3000);
+    clock.advance(5000);
+    assert.deepEqual(a.ends, []);
+  } finally {
+    pair.close();
+  }
+});
+
 test('what is small goes out before a path closes, however much bulk waits', async () => {
   const pair = await createTcpPair(systemClock);
   try {
@@ -191,9 +253,9 @@ test('an idle path is kept alive by pings, and its end is noticed', async () => 
       await settle();
     }
     assert.deepEqual(a?.ends, []);
-    assert.ok(clock.now() - pair.paths[0].statistics.lastHeardAt < 20_000);
+    assert.ok(clock.now() - pair.paths[0].statistics.lastHeardAt < 25_000);
     pair.sockets[1].pause();
-    for (let i = 0; i < 25; i++) {
+    for (let i = 0; i < 30; i++) {
       clock.advance(1000);
       await settle();
     }

@@ -162,7 +162,7 @@ test('an idle path stays alive for an hour', async () => {
 test('a peer that falls silent is noticed: in seconds with data under way, else after the keepalive', async () => {
   for (const [withData, earliest, latest] of [
     [true, 2_000, 4_000],
-    [false, 15_000, 19_000],
+    [false, 20_000, 24_000],
   ] as const) {
     const world = createWorld();
     await world.run(1_000);
