@@ -59,6 +59,8 @@ export interface ReachOptions {
   readonly log: Logger;
   /** This computer's addresses have changed, or it slept. */
   readonly onNetworkChange: () => void;
+  /** A peer said where it can be reached, at a rendezvous. */
+  readonly onHeard: (peerId: string, way: Way) => void;
   /** Something that status tells has changed. */
   readonly onChange: (what: 'tor' | 'dht' | 'network', text: string) => void;
 }
@@ -319,6 +321,7 @@ function openReach(options: OpenOptions): Reach {
         ways: link.ways,
         clock,
         onCandidates(found, way) {
+          if (way !== undefined) options.onHeard(peer.peerId, way);
           noteRelayed(found);
           onions?.learn(peer.peerId, found);
           link.hear(found, way);

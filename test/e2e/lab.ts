@@ -14,7 +14,7 @@ import { join } from 'node:path';
 /** Settings of a node that looks for peers on the local network and at addresses it knows alone. */
 export const OFFLINE = 'tor = off\ndht = off\nstun.servers = []\nportMapping = false\n';
 
-const CLI = process.env['PEERFS_TEST_CLI'] ?? join(import.meta.dirname, '../../../bin/peerfs.js');
+export const CLI = process.env['PEERFS_TEST_CLI'] ?? join(import.meta.dirname, '../../../bin/peerfs.js');
 
 export interface Outcome {
   /** Exit code; 124 when the time limit ended it. */
@@ -184,19 +184,7 @@ export function openLab(names: readonly string[], loopback = false): Lab {
     async close() {
       if (closed) return;
       closed = true;
-      const left: string[] = [];
-      for (const host of hosts) {
-        const pid = lockedPid(host.home);
-        await host.peerfs(['stop'], { timeoutMs: 15_000 });
-        if (pid !== undefined && alive(pid)) {
-          process.kill(pid, 'SIGKILL');
-          left.push(`node of ${host.name} did not stop`);
-        }
-        if (isMounted(host.mountpoint)) {
-          left.push(`${host.mountpoint} stayed mounted`);
-          spawnSync('umount', ['-l', host.mountpoint]);
-        }
-      }
+      const left = await stopHosts(hosts);
       for (const space of made) spawnSync('ip', ['netns', 'delete', space]);
       rmSync(directory, { recursive: true, force: true });
       if (left.length > 0) throw new Error(left.join('; '));
@@ -204,12 +192,25 @@ export function openLab(names: readonly string[], loopback = false): Lab {
   };
 }
 
-function createHost(name: string, address: string, base: string, enter: readonly string[]): Host {
+/**
+ * A host whose node's home and files are in `base`.
+ * @param enter runs a program in the host's network.
+ * @param isKnown the home is there already, with its settings.
+ */
+export function createHost(
+  name: string,
+  address: string,
+  base: string,
+  enter: readonly string[],
+  isKnown = false,
+): Host {
   const home = join(base, 'home');
   const mountpoint = join(base, 'peers');
   // Nothing outside the laboratory is asked for anything, unless a test says so.
-  mkdirSync(home, { recursive: true, mode: 0o700 });
-  writeFileSync(join(home, 'config'), OFFLINE, { mode: 0o600 });
+  if (!isKnown) {
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    writeFileSync(join(home, 'config'), OFFLINE, { mode: 0o600 });
+  }
   const host: Host = {
     name,
     address,
@@ -246,6 +247,24 @@ function createHost(name: string, address: string, base: string, enter: readonly
     at: (peer, ...rest) => join(mountpoint, peer, ...rest),
   };
   return host;
+}
+
+/** Stops their nodes, or kills them. @returns what did not go by itself. */
+export async function stopHosts(hosts: readonly Host[]): Promise<string[]> {
+  const left: string[] = [];
+  for (const host of hosts) {
+    const pid = lockedPid(host.home);
+    await host.peerfs(['stop'], { timeoutMs: 15_000 });
+    if (pid !== undefined && alive(pid)) {
+      process.kill(pid, 'SIGKILL');
+      left.push(`node of ${host.name} did not stop`);
+    }
+    if (isMounted(host.mountpoint)) {
+      left.push(`${host.mountpoint} stayed mounted`);
+      spawnSync('umount', ['-l', host.mountpoint]);
+    }
+  }
+  return left;
 }
 
 /** The process that holds the home's lock, if the lock file names one. */

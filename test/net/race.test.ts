@@ -95,6 +95,16 @@ test('relays and Tor are tried when the others have had their chance', async () 
   ]);
 });
 
+test('IPv6 has a start before IPv4', async () => {
+  const clock = createManualClock();
+  const { attempts } = start(clock, [target('192.0.2.1'), target('2001:db8::1', 'udp')]);
+  await clock.run(5000);
+  assert.deepEqual(begun(attempts), [
+    [0, '2001:db8::1'],
+    [250, '192.0.2.1'],
+  ]);
+});
+
 test('relays and Tor are tried at once when all others have failed', async () => {
   const clock = createManualClock();
   const { attempts } = start(clock, [target('a', 'udp'), target('b', 'tor')]);
