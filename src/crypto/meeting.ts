@@ -121,3 +121,13 @@ export function verifyAtPlace(publicKey: Uint8Array, bytes: Uint8Array, signatur
     ed25519Verify(signature, bytes, publicKey)
   );
 }
+
+/**
+ * How much two who meet prefer one helper to others, 0 to below 2^48: the same for both, and for each pair another, so
+ * that two who have too many helpers choose the same ones.
+ * @param helper its peer id.
+ */
+export function helperRank(secret: Uint8Array, helper: string): number {
+  const rank = deriveKey(secret, 'meeting helper', KEY_BYTES, Buffer.from(helper, 'utf8'));
+  return Buffer.from(rank.buffer, rank.byteOffset, rank.byteLength).readUIntBE(0, 6);
+}

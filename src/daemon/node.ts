@@ -18,6 +18,7 @@ import type { Logger } from '../log.ts';
 import { openEndpoint, type Endpoint } from '../net/endpoint.ts';
 import { createLink } from '../net/link.ts';
 import { formatAddress } from '../net/local-addresses.ts';
+import { createMailbox } from '../net/mailbox.ts';
 import { createWays } from '../net/ways.ts';
 import type { PeerBook } from '../net/peer-book.ts';
 import { tryLockFile } from '../sys/file-lock.ts';
@@ -139,6 +140,11 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       clock,
       log,
       onNetworkChange: () => peers.wake(),
+      onHeard(peerId, way) {
+        const peer = store.peer(peerId)?.name;
+        const text_ = `said ${way === 'dht' ? 'in the DHT' : 'at a peer in common'} where it can be reached`;
+        if (peer !== undefined) watch.emit({ event: 'peer', peer, text: text_, detail: { way } });
+      },
       onChange: (event, text_) => watch.emit({ event, text: text_, detail: {} }),
     });
     toEnd.push(() => early.close());
@@ -189,6 +195,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       link: (peer, channel) =>
         createLink({ peer, endpoint, channel, book, ownId, clock, log, ways: createWays(clock, waysInUse(config)) }),
       signalling: (peer, channel, link) => reach.signalling(peer, channel, link),
+      mailbox: createMailbox({ clock, allowed: () => config.mailbox }),
+      commonPeers: reach.commonPeers,
       onEvent: (event) => watch.emit(event),
       clock,
       log,

@@ -14,7 +14,10 @@ import type { Link } from '../net/link.ts';
 import { SLOW_PATHS, type Path } from '../net/path.ts';
 import type { CloseReason, PeerChannel } from '../net/channel.ts';
 import { createPeerChannel } from '../net/peer-channel.ts';
+import type { CommonPeers } from '../net/common-peers.ts';
+import type { Mailbox } from '../net/mailbox.ts';
 import type { Signalling } from '../net/signalling.ts';
+import type { RequestOf } from '../wire/schema.ts';
 import { createPathRates, type PathRates } from './path-rates.ts';
 import type { PeerStatus } from './control-protocol.ts';
 import type { PeerRecord, Store } from './store.ts';
@@ -35,6 +38,10 @@ export interface PeersOptions {
   readonly link: (peer: PeerRecord, channel: PeerChannel) => Link;
   /** Tells the peer where this node is, and the link where the peer is, until it is closed. */
   readonly signalling: (peer: PeerRecord, channel: PeerChannel, link: Link) => Signalling;
+  /** Carries signals between our peers. */
+  readonly mailbox: Mailbox;
+  /** Who of our peers carries signals for us. */
+  readonly commonPeers: CommonPeers;
   /** Something happened that `watch` tells. */
   readonly onEvent: (event: PeerEvent) => void;
   readonly clock: Clock;
@@ -93,8 +100,14 @@ export function createPeers(options: PeersOptions): Peers {
     const serving = createServing({ channel, shares: options.shares, leases: options.leases, clock, log });
     const link = options.link(record, channel);
     const signalling = options.signalling(record, channel, link);
-    const pushHandlers = { ...remote.pushHandlers, signal: signalling.received };
-    channel.serve({ ...serving.handlers, ...remote.handlers }, pushHandlers);
+    const door = options.mailbox.open(record.peerId, (left) => channel.push('signalLeft', left));
+    const helper = options.commonPeers.add(channel);
+    const pushHandlers = {
+      ...remote.pushHandlers,
+      signal: signalling.received,
+      signalLeft: (left: RequestOf<'signalLeft'>) => helper.signalLeft(left),
+    };
+    channel.serve({ ...serving.handlers, ...remote.handlers, ...door.handlers }, pushHandlers);
     const stopSeen = noteSeen(record.peerId, channel);
     return {
       record,
@@ -104,6 +117,8 @@ export function createPeers(options: PeersOptions): Peers {
       mounted: { petname: fromText(record.name), peerId: record.peerId, remote },
       end(reason) {
         signalling.close();
+        helper.close();
+        door.close();
         link.close();
         stopSeen();
         channel.close(reason);

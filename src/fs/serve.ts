@@ -17,6 +17,7 @@ import {
   type Attributes,
   type CallName,
   type DirectoryEntry,
+  type MailboxCall,
   type RequestOf,
 } from '../wire/schema.ts';
 import type { LeaseHolder, LeaseTable } from './leases.ts';
@@ -55,8 +56,8 @@ export interface ServingOptions {
 }
 
 export interface Serving {
-  /** All calls but the mounting side's `recall` (RemotePeer.handlers): together they are a Handlers. */
-  readonly handlers: Omit<Handlers, 'recall'>;
+  /** All calls but the mounting side's `recall` (RemotePeer.handlers) and the mailbox's: together they are a Handlers. */
+  readonly handlers: Omit<Handlers, 'recall' | MailboxCall>;
   /** Releases handles, locks, leases. Idempotent. */
   close(): void;
 }
@@ -64,7 +65,7 @@ export interface Serving {
 /** Grows with each peer served: lock owners of different peers differ by it. */
 let peersServed = 0;
 
-type ServedCall = Exclude<CallName, 'recall'>;
+type ServedCall = Exclude<CallName, 'recall' | MailboxCall>;
 
 export function createServing(options: ServingOptions): Serving {
   const serving = new PeerServing(options);
@@ -112,7 +113,7 @@ class PeerServing {
     this.#forgetPeer('closed');
   }
 
-  handlers(): Omit<Handlers, 'recall'> {
+  handlers(): Omit<Handlers, 'recall' | MailboxCall> {
     return {
       listShares: this.#heard(async () => ({
         reply: {

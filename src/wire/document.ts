@@ -3,11 +3,23 @@
  * prose of document-prose.ts. Pure; scripts/protocol-document writes the file.
  */
 import { ERROR_CODES } from '../errors.ts';
+import { CANDIDATE, SIGNAL } from './candidate.ts';
 import { DATAGRAM_TYPES, FRAGMENT_HEADER_BYTES, MAX_DATAGRAM_FRAGMENTS } from './datagram.ts';
 import * as prose from './document-prose.ts';
 import { FAILURE, FRAME_HEADER_BYTES, FRAME_KINDS } from './frame.ts';
 import { ADDRESS, HANDSHAKE_ANSWER, HANDSHAKE_REQUEST, INVITATION, LAN_HELLO } from './packets.ts';
-import { ATTRIBUTES, DIRECTORY_ENTRY, FEATURES, LIMITS, MESSAGES, PROTOCOL_VERSION, SHARE_INFO } from './schema.ts';
+import {
+  ATTRIBUTES,
+  DIRECTORY_ENTRY,
+  FEATURES,
+  LEFT_SIGNAL,
+  LIMITS,
+  MESSAGES,
+  PLACE,
+  PROTOCOL_VERSION,
+  SHARE_INFO,
+  SIGNAL_AT_PLACE,
+} from './schema.ts';
 import type { Field, Fields, FieldType, Message, Struct } from './types.ts';
 
 /** What a specification constant of schema.ts is measured in. */
@@ -19,6 +31,8 @@ const LIMIT_DOCS: Readonly<Record<keyof typeof LIMITS, string>> = {
   entriesPerReply: 'entries in one reply to readDirectory',
   shares: 'shares that a peer may see',
   petnameBytes: 'what a peer calls itself, bytes',
+  leftSignalBytes: 'what lies at one place of a mailbox, bytes',
+  watchedPlaces: 'places that a peer watches in one mailbox',
 };
 
 /** Bodies of the packets of a datagram. */
@@ -40,6 +54,11 @@ const STRUCTS: readonly Struct[] = [
   ATTRIBUTES,
   DIRECTORY_ENTRY,
   SHARE_INFO,
+  CANDIDATE,
+  SIGNAL,
+  PLACE,
+  SIGNAL_AT_PLACE,
+  LEFT_SIGNAL,
   HANDSHAKE_REQUEST,
   HANDSHAKE_ANSWER,
   INVITATION,

@@ -25,6 +25,10 @@ export const LIMITS = {
   entriesPerReply: 4096,
   shares: 1024,
   petnameBytes: 64,
+  /** What lies at one place of a mailbox. */
+  leftSignalBytes: 1024,
+  /** Places that a peer watches in one mailbox. A reply with a value of full length for each is under `frameBytes`. */
+  watchedPlaces: 256,
 } as const;
 
 const path = (doc: string) => ({ type: { path: PATH_MAX_BYTES }, doc }) as const satisfies Field;
@@ -106,6 +110,43 @@ export const SHARE_INFO = {
     name: { type: { name: NAME_MAX_BYTES, rule: 'nameOrEmpty' }, doc: 'name to show; empty for the inbox' },
     writable: { type: 'bool', doc: 'whether the caller may change it' },
     idmap: { type: 'u8', doc: '0: files belong to the serving user; 1: numeric ids pass as they are', limit: 1 },
+  },
+} as const satisfies Struct;
+
+const place = {
+  type: { fixed: 32 },
+  doc: 'name of a place; who knows it may leave and watch there',
+} as const satisfies Field;
+const leftValue = {
+  type: { bytes: LIMITS.leftSignalBytes },
+  doc: 'a LeftSignal; opaque to the mailbox',
+} as const satisfies Field;
+
+export const PLACE = {
+  name: 'Place',
+  doc: 'Where two peers leave signals for each other. Its name is a hash that only they can compute, another each hour.',
+  fields: { place },
+} as const satisfies Struct;
+
+export const SIGNAL_AT_PLACE = {
+  name: 'SignalAtPlace',
+  doc: 'What lies at a place now, left by another than the caller; the newest if several left something.',
+  fields: { place, value: leftValue },
+} as const satisfies Struct;
+
+export const LEFT_SIGNAL = {
+  name: 'LeftSignal',
+  doc: 'What one peer leaves for another. The mailbox cannot check or open it, the receiver does both.',
+  fields: {
+    sequence: {
+      type: 'u64',
+      doc: "the sender's clock when it first said this, milliseconds since the epoch, rising: lower ones are old",
+    },
+    signature: {
+      type: { fixed: 64 },
+      doc: "by the place's key pair (Ed25519), over `peerfs 1 left`, NUL, the sequence as it stands here and `sealed`",
+    },
+    sealed: { type: { fixed: 942 }, doc: 'a Signal, padded and sealed for the place (XChaCha20-Poly1305)' },
   },
 } as const satisfies Struct;
 
@@ -569,10 +610,35 @@ export const MESSAGES = {
     request: { share, path: path('the directory or file'), what: { type: 'u32', doc: 'as above', limit: 15 }, change },
     reply: {},
   }),
+
+  leaveSignal: call({
+    tag: 62,
+    from: 'either',
+    idempotent: true,
+    doc: 'Leaves a value at a place of the mailbox, instead of what the caller left there before. It lies there for two hours, as long as the caller is a peer. EACCES: the peer has no mailbox for others; OVERLOADED: too often.',
+    request: { place, value: leftValue },
+    reply: {},
+  }),
+  watchSignals: call({
+    tag: 63,
+    from: 'either',
+    idempotent: true,
+    doc: 'The places that the caller watches from now on, instead of those before; none ends it. The reply has what lies there. Errors as of leaveSignal.',
+    request: { places: { type: { list: PLACE, max: LIMITS.watchedPlaces }, doc: 'all of them' } },
+    reply: {
+      signals: { type: { list: SIGNAL_AT_PLACE, max: LIMITS.watchedPlaces }, doc: 'where there is something' },
+    },
+  }),
+  signalLeft: push(64, 'either', 'Another left this at a place that the receiver watches.', {
+    place,
+    value: leftValue,
+  }),
 } as const satisfies Record<string, Message>;
 
 export type MessageName = keyof typeof MESSAGES;
 export type CallName = { [K in MessageName]: (typeof MESSAGES)[K]['kind'] extends 'call' ? K : never }[MessageName];
+/** Calls that the mailbox answers (src/net/mailbox.ts), whether or not anything is shared. */
+export type MailboxCall = 'leaveSignal' | 'watchSignals';
 export type PushName = Exclude<MessageName, CallName>;
 export type RequestOf<M extends MessageName> = ValuesOf<(typeof MESSAGES)[M]['request']>;
 export type ReplyOf<M extends CallName> = ValuesOf<(typeof MESSAGES)[M]['reply']>;

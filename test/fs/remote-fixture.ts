@@ -5,6 +5,7 @@ import { LeaseTable } from '../../src/fs/leases.ts';
 import { createRemotePeer, type RemotePeer } from '../../src/fs/remote-peer.ts';
 import type { RemoteTree } from '../../src/fs/remote-tree.ts';
 import { createServing, type Serving, type SharedFolder } from '../../src/fs/serve.ts';
+import { handlersOf } from '../net/channel-pair.ts';
 import { createManualClock, type ManualClock } from '../manual-clock.ts';
 import { createMemoryChannels, type MemoryChannel } from './memory-channel.ts';
 import { createMemoryTree, type MemoryTree } from './memory-tree.ts';
@@ -53,7 +54,7 @@ export function createServer(memory?: MemoryTree): Server {
       };
       const serving = createServing({ channel: serverChannel, shares, leases, clock, log });
       const back = createRemotePeer({ channel: serverChannel, clock, log });
-      serverChannel.serve({ ...serving.handlers, ...back.handlers }, back.pushHandlers);
+      serverChannel.serve({ ...handlersOf({}), ...serving.handlers, ...back.handlers }, back.pushHandlers);
       const remote = createRemotePeer({ channel, clock, log });
       const own = createServing({
         channel,
@@ -62,7 +63,7 @@ export function createServer(memory?: MemoryTree): Server {
         clock,
         log,
       });
-      channel.serve({ ...own.handlers, ...remote.handlers }, remote.pushHandlers);
+      channel.serve({ ...handlersOf({}), ...own.handlers, ...remote.handlers }, remote.pushHandlers);
       const client = { remote, tree: remote.tree(0), channel, serverChannel, serving };
       clients.push(client);
       return client;

@@ -14,6 +14,7 @@ import { createPeerChannel } from '../../src/net/peer-channel.ts';
 import type { PeerChannel } from '../../src/net/channel.ts';
 import { createMemoryTree } from '../fs/memory-tree.ts';
 import type { MemoryTree } from '../fs/memory-tree.ts';
+import { handlersOf } from './channel-pair.ts';
 import { settle } from '../manual-clock.ts';
 import type { ManualClock } from '../manual-clock.ts';
 
@@ -45,7 +46,7 @@ export function createTestNode(clock: ManualClock, boot: number, served = create
     log: silentLogger,
   });
   const remotePeer = createRemotePeer({ channel, clock, log: silentLogger });
-  channel.serve({ ...serving.handlers, ...remotePeer.handlers }, remotePeer.pushHandlers);
+  channel.serve({ ...handlersOf({}), ...serving.handlers, ...remotePeer.handlers }, remotePeer.pushHandlers);
   return {
     channel,
     served,
