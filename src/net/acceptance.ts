@@ -88,7 +88,7 @@ export function acceptInvitation(options: AcceptanceOptions): Acceptance {
       signal: stop.signal,
       attempt,
       // Whichever it is: a better one is found when the two know each other.
-      preference: () => 0,
+      rank: () => 0,
       onReached: (made) => (accepted = made),
       onFailure(error) {
         if (!(error instanceof PeerfsError) || !FINAL.has(error.code)) return;
@@ -120,15 +120,17 @@ export function acceptInvitation(options: AcceptanceOptions): Acceptance {
 
   const isReachable = ({ kind, host }: Target): boolean => kind === 'tor' || reaches(endpoint.address.host, host);
 
-  const take = (hint: Target): void => {
-    if (!isReachable(hint)) return;
-    hints.delete(targetKey(hint));
-    hints.set(targetKey(hint), hint);
+  const take = (heard: readonly Target[]): void => {
+    const reachable = heard.filter(isReachable);
+    for (const hint of reachable) {
+      hints.delete(targetKey(hint));
+      hints.set(targetKey(hint), hint);
+    }
     for (const oldest of hints.keys()) {
       if (hints.size <= MAX_HINTS) break;
       hints.delete(oldest);
     }
-    race?.add(hint);
+    race?.add(reachable);
     wake?.();
   };
 
@@ -140,11 +142,11 @@ export function acceptInvitation(options: AcceptanceOptions): Acceptance {
   return {
     accepted: accept(),
     hint(kind, host, port) {
-      take({ kind, host, port });
+      take([{ kind, host, port }]);
     },
     hear(candidates) {
       permitThrough(endpoint.relays, candidates);
-      for (const target of targetsOf(candidates, { kinds: endpoint.paths, relays: endpoint.relays })) take(target);
+      take(targetsOf(candidates, { kinds: endpoint.paths, relays: endpoint.relays }));
     },
   };
 }

@@ -10,6 +10,7 @@
  *
  * A worse path stays beside a better one, so that there is somewhere to go when that is lost.
  */
+import { isIPv4 } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
 import type { Logger } from '../log.ts';
 import type { WireCandidate } from '../wire/candidate.ts';
@@ -33,6 +34,8 @@ const POOR: ReadonlySet<PathKind> = new Set(['turn', 'tor']);
 const SETTLE_MS = 3000;
 /** One that gave none for so long while another did is closed by whichever side sees that. */
 const STALE_MS = 5000;
+/** Of IPv4, beside the whole numbers of the kinds. */
+const IPV4_RANK = 0.5;
 /** Addresses from signs of life that are kept beside those of the book. */
 const MAX_HINTS = 8;
 
@@ -88,11 +91,15 @@ export function createLink(options: LinkOptions): Link {
   let settling: Timer | undefined;
   let closed = false;
 
-  const preference = (kind: PathKind): number => {
+  /** The lower the better: by kind, and of a kind IPv6 first, which no router translates. */
+  const rankOf = (kind: PathKind, host: string): number => {
     const at = endpoint.paths.indexOf(kind);
-    return at < 0 ? endpoint.paths.length : at;
+    const byKind = at < 0 ? endpoint.paths.length : at;
+    return (kind === 'tcp' || kind === 'udp') && isIPv4(host) ? byKind + IPV4_RANK : byKind;
   };
-  const best = (): number => Math.min(Infinity, ...[...paths.keys()].map(({ kind }) => preference(kind)));
+  const rank = ({ kind, host }: Target): number => rankOf(kind, host);
+  const rankOfPath = ({ kind, remote }: Path): number => rankOf(kind, remote.slice(0, remote.lastIndexOf(':')));
+  const best = (): number => Math.min(Infinity, ...[...paths.keys()].map(rankOfPath));
 
   /** Everywhere the peer might be, in order of preference of the kind; in it, what is newest or was good last is first. */
   const targets = (below: number): Target[] => {
@@ -106,9 +113,13 @@ export function createLink(options: LinkOptions): Link {
     const found = targetsOf(known, { kinds: endpoint.paths, relays: endpoint.relays });
     const hinted = new Set(hints.keys());
     return [...hints.values(), ...found.filter((target) => !hinted.has(targetKey(target)))]
-      .filter(({ kind, host }) => preference(kind) < below && (kind === 'tor' || reaches(endpoint.address.host, host)))
-      .sort((a, b) => preference(a.kind) - preference(b.kind));
+      .filter((target) => rank(target) < below && isReachable(target))
+      .sort((a, b) => rank(a) - rank(b));
   };
+
+  function isReachable({ kind, host }: Target): boolean {
+    return kind === 'tor' || reaches(endpoint.address.host, host);
+  }
 
   function schedule(delayMs: number): void {
     timer?.cancel();
@@ -150,7 +161,7 @@ export function createLink(options: LinkOptions): Link {
       targets: all,
       clock,
       signal: stop.signal,
-      preference,
+      rank,
       async attempt({ kind, host, port, via }, signal) {
         return endpoint.connect({ kind, host, port, via, publicKey, psk, purpose: 'known' }, signal);
       },
@@ -179,7 +190,7 @@ export function createLink(options: LinkOptions): Link {
     if (path.kind === 'tor') ways.note('tor', 'worked');
     backoffMs = BACKOFF_FIRST_MS;
     paths.set(path, { own, askedAt: -Infinity });
-    channel.attach(path, preference(path.kind));
+    channel.attach(path, rankOfPath(path));
     expectSettling();
     scheduleNext();
   }
@@ -201,7 +212,7 @@ export function createLink(options: LinkOptions): Link {
   /**
    * One path of a kind is enough. What is silent while another is not is of no use: the peer restarted, or moved, and
    * either side ends it. Of those that live, the node with the lower id alone chooses, so that the two do not choose
-   * differently: the newest that it began itself, else the newest.
+   * differently: of the best the newest that it began itself, else the newest.
    */
   function expiredSettle(): void {
     if (closed) return;
@@ -215,7 +226,9 @@ export function createLink(options: LinkOptions): Link {
         if (!isHeard(path, state) && now - state.askedAt >= STALE_MS) channel.detach(path);
       }
       if (ownId > peer.peerId) continue;
-      const keep = living.findLast(([, { own }]) => own) ?? living.at(-1);
+      const lowest = Math.min(...living.map(([path]) => rankOfPath(path)));
+      const good = living.filter(([path]) => rankOfPath(path) === lowest);
+      const keep = good.findLast(([, { own }]) => own) ?? good.at(-1);
       for (const [path] of living) if (path !== keep?.[0]) channel.detach(path);
     }
     expectSettling();
@@ -246,7 +259,7 @@ export function createLink(options: LinkOptions): Link {
   /** Dials what is new at once, in the race that runs or in a new one. */
   const tryNow = (news: readonly Target[]): void => {
     const below = best();
-    for (const target of news) if (preference(target.kind) < below) race?.add(target);
+    race?.add(news.filter((target) => rank(target) < below));
     wake();
   };
 
@@ -282,7 +295,7 @@ export function createLink(options: LinkOptions): Link {
       if (closed) return path.close();
       adopt(path, false);
       // The peer is there: what would be no better is not needed.
-      race?.reached(path.kind);
+      race?.reached(rankOfPath(path));
     },
     close() {
       if (closed) return;

@@ -26,7 +26,7 @@ export interface RaceOptions<T extends { readonly path: Path }> {
   readonly signal: AbortSignal;
   readonly attempt: (target: Target, signal: AbortSignal) => Promise<T>;
   /** The lower the better; equal: the first path ends what is tried of the same. */
-  readonly preference: (kind: PathKind) => number;
+  readonly rank: (target: Target) => number;
   /** A path better than all before. The caller's from now on. */
   readonly onReached: (made: T, target: Target) => void;
   readonly onFailure?: (error: unknown, target: Target) => void;
@@ -35,24 +35,26 @@ export interface RaceOptions<T extends { readonly path: Path }> {
 export interface Race {
   /** When nothing is left to try. */
   readonly done: Promise<void>;
-  /** One more, tried at once unless that is under way. No effect when the race is over. */
-  add(target: Target): void;
-  /** Somebody else made a path of this kind: what is not better is given up. */
-  reached(kind: PathKind): void;
+  /** More, tried as if they began a race now, but not beside themselves. No effect when the race is over. */
+  add(targets: readonly Target[]): void;
+  /** Somebody else made a path of this rank: what is not better is given up. */
+  reached(rank: number): void;
+}
+
+interface Waiting {
+  readonly target: Target;
+  /** Clock.now() from which it may be tried. */
+  readonly dueAt: number;
 }
 
 interface Running {
-  readonly kind: PathKind;
+  readonly rank: number;
   readonly stop: AbortController;
 }
 
 export function startRace<T extends { readonly path: Path }>(options: RaceOptions<T>): Race {
-  const { clock, signal, attempt, preference, onReached, onFailure } = options;
-  const startedAt = clock.now();
-  const hasIpv6 = options.targets.some(({ host }) => isIPv6(host));
-  const headStartMs = ({ kind, host }: Target): number =>
-    HEAD_START_MS[kind] + (hasIpv6 && isIPv4(host) ? IPV6_HEAD_START_MS : 0);
-  let waiting = [...options.targets];
+  const { clock, signal, attempt, rank, onReached, onFailure } = options;
+  let waiting = inTurn(options.targets, clock.now());
   const running = new Map<string, Running>();
   let best = Infinity;
   let isOver = false;
@@ -73,17 +75,17 @@ export function startRace<T extends { readonly path: Path }>(options: RaceOption
   function advance(): void {
     timer?.cancel();
     if (isOver) return;
-    const elapsedMs = clock.now() - startedAt;
-    const next = Math.min(...waiting.map(headStartMs));
-    const isDue = next <= elapsedMs || running.size === 0;
+    const now = clock.now();
+    const next = Math.min(...waiting.map(({ dueAt }) => dueAt));
+    const isDue = next <= now || running.size === 0;
     if (waiting.length === 0 && running.size === 0) return finish();
     if (waiting.length === 0 || running.size >= MAX_RUNNING) return;
     if (!isDue) {
-      timer = clock.after(next - elapsedMs, advance);
+      timer = clock.after(next - now, advance);
       return;
     }
-    const at = waiting.findIndex((target) => headStartMs(target) === next);
-    for (const target of waiting.splice(at, 1)) run(target);
+    const at = waiting.findIndex(({ dueAt }) => dueAt === next);
+    for (const { target } of waiting.splice(at, 1)) run(target);
   }
 
   function run(target: Target): void {
@@ -92,16 +94,16 @@ export function startRace<T extends { readonly path: Path }>(options: RaceOption
     const stop = new AbortController();
     // One for each socket under way; Node takes more than ten for a leak.
     setMaxListeners(0, stop.signal);
-    running.set(key, { kind: target.kind, stop });
+    running.set(key, { rank: rank(target), stop });
     timer = clock.after(PACE_MS, advance);
     attempt(target, stop.signal).then(
       (made) => {
         running.delete(key);
-        if (isOver || preference(target.kind) >= best) {
+        if (isOver || rank(target) >= best) {
           made.path.close();
           return advance();
         }
-        reached(target.kind);
+        reached(rank(target));
         onReached(made, target);
       },
       (error: unknown) => {
@@ -113,10 +115,10 @@ export function startRace<T extends { readonly path: Path }>(options: RaceOption
     );
   }
 
-  function reached(kind: PathKind): void {
-    best = Math.min(best, preference(kind));
-    waiting = waiting.filter((target) => preference(target.kind) < best);
-    for (const { kind: tried, stop } of running.values()) if (preference(tried) >= best) stop.abort();
+  function reached(by: number): void {
+    best = Math.min(best, by);
+    waiting = waiting.filter(({ target }) => rank(target) < best);
+    for (const { rank: tried, stop } of running.values()) if (tried >= best) stop.abort();
     advance();
   }
 
@@ -125,11 +127,23 @@ export function startRace<T extends { readonly path: Path }>(options: RaceOption
   else advance();
   return {
     done,
-    add(target) {
-      if (isOver || preference(target.kind) >= best) return;
-      waiting.unshift(target);
+    add(targets) {
+      if (isOver) return;
+      const better = targets.filter((target) => rank(target) < best);
+      const added = new Set(better.map(targetKey));
+      // What waited already and is news again is tried as news.
+      waiting = [...inTurn(better, clock.now()), ...waiting.filter(({ target }) => !added.has(targetKey(target)))];
       advance();
     },
     reached,
   };
+}
+
+/** When each may be tried, if they begin now. */
+function inTurn(targets: readonly Target[], now: number): Waiting[] {
+  const hasIpv6 = targets.some(({ host }) => isIPv6(host));
+  return targets.map((target) => {
+    const { kind, host } = target;
+    return { target, dueAt: now + HEAD_START_MS[kind] + (hasIpv6 && isIPv4(host) ? IPV6_HEAD_START_MS : 0) };
+  });
 }

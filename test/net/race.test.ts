@@ -16,7 +16,7 @@ interface Attempt {
 }
 
 const target = (host: string, kind: PathKind = 'tcp'): Target => ({ kind, host, port: 1 });
-const PREFERENCE: Readonly<Record<PathKind, number>> = { tcp: 0, udp: 1, turn: 2, tor: 3 };
+const RANK: Readonly<Record<PathKind, number>> = { tcp: 0, udp: 1, turn: 2, tor: 3 };
 
 function start(clock: ManualClock, targets: readonly Target[], signal = new AbortController().signal) {
   const attempts: Attempt[] = [];
@@ -25,7 +25,7 @@ function start(clock: ManualClock, targets: readonly Target[], signal = new Abor
     targets,
     clock,
     signal,
-    preference: (kind) => PREFERENCE[kind],
+    rank: ({ kind }) => RANK[kind],
     onReached: (_made, { host }) => reached.push(host),
     attempt: ({ host }, each) =>
       new Promise<{ path: Path }>((resolve, reject) => {
@@ -119,7 +119,7 @@ test('relays and Tor are tried at once when all others have failed', async () =>
 test('a path that somebody else made ends what is no better', async () => {
   const clock = createManualClock();
   const { race, attempts, done } = start(clock, [target('a', 'udp'), target('b', 'udp')]);
-  race.reached('udp');
+  race.reached(RANK.udp);
   await settle();
   assert.ok(attempts[0]?.signal.aborted);
   assert.equal(attempts.length, 1);
@@ -132,7 +132,7 @@ test('when all have failed, or none was given, it is over', async () => {
   attempts[0]?.fail();
   await settle();
   assert.ok(done());
-  race.add(target('b'));
+  race.add([target('b')]);
   assert.equal(attempts.length, 1);
   const empty = start(clock, []);
   await settle();
@@ -142,8 +142,8 @@ test('when all have failed, or none was given, it is over', async () => {
 test('one that is added is tried at once, but not beside itself', async () => {
   const clock = createManualClock();
   const { race, attempts, reached } = start(clock, [target('a'), target('b')]);
-  race.add(target('a'));
-  race.add(target('c'));
+  race.add([target('a')]);
+  race.add([target('c')]);
   assert.deepEqual(
     attempts.map(({ host }) => host),
     ['a', 'b', 'c'],
@@ -151,6 +151,20 @@ test('one that is added is tried at once, but not beside itself', async () => {
   attempts[2]?.succeed();
   await settle();
   assert.deepEqual(reached, ['c']);
+});
+
+test('many that are added are paced like those of the beginning', async () => {
+  const clock = createManualClock();
+  const { race, attempts } = start(clock, [target('a')]);
+  await clock.run(3000);
+  race.add([target('192.0.2.1', 'udp'), target('2001:db8::1', 'udp'), target('relay', 'turn')]);
+  await clock.run(5000);
+  assert.deepEqual(begun(attempts), [
+    [0, 'a'],
+    [3000, '2001:db8::1'],
+    [3250, '192.0.2.1'],
+    [3500, 'relay'],
+  ]);
 });
 
 test('an ended race reaches nobody, and closes what still comes', async () => {
