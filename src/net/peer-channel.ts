@@ -430,10 +430,14 @@ class ChannelToPeer implements PeerChannel {
   /** Acts on what the silence so far means. */
   #judge(elapsedMs: number): void {
     if (this.#state === 'offline' || this.#closed) return;
-    const isReconnecting = this.#state === 'reconnecting';
-    const wanted = this.#outgoing.wanted;
-    const patienceMs = this.#patienceOn();
-    const verdict = this.#silence.judge(elapsedMs, isReconnecting, this.#paths, wanted, patienceMs);
+    const verdict = this.#silence.judge({
+      elapsedMs,
+      isReconnecting: this.#state === 'reconnecting',
+      isSlow: this.#wasSlow,
+      paths: this.#paths,
+      callsWanted: this.#outgoing.wanted,
+      patienceMs: this.#patienceOn(),
+    });
     if (verdict.ask) this.#paths.probe();
     if (verdict.leave.length > 0) this.#leave(verdict.leave);
     if (verdict.end === 'untouched') {

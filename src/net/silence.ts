@@ -34,6 +34,18 @@ export interface SilenceVerdict {
   readonly end: 'untouched' | 'given-up' | undefined;
 }
 
+export interface Situation {
+  /** Since the last time. */
+  readonly elapsedMs: number;
+  readonly isReconnecting: boolean;
+  /** The path in use, or else the last that was, is slow. */
+  readonly isSlow: boolean;
+  readonly paths: ChannelPaths;
+  /** Calls in flight that somebody waits for. */
+  readonly callsWanted: number;
+  readonly patienceMs: number;
+}
+
 const FINE: SilenceVerdict = { ask: false, leave: [], end: undefined };
 
 export class Silence {
@@ -69,19 +81,12 @@ export class Silence {
     this.#silentMs += elapsedMs;
   }
 
-  /** @param callsWanted in flight: that somebody waits for. */
-  judge(
-    elapsedMs: number,
-    isReconnecting: boolean,
-    paths: ChannelPaths,
-    callsWanted: number,
-    patienceMs: number,
-  ): SilenceVerdict {
+  judge({ elapsedMs, isReconnecting, isSlow, paths, callsWanted, patienceMs }: Situation): SilenceVerdict {
     const { active } = paths;
     const touches = this.#firstTouch && callsWanted > 0;
     if (touches) {
       this.#touchMs += elapsedMs;
-      const most = FIRST_TOUCH_MS[active?.slow === true ? 'slow' : 'fast'];
+      const most = FIRST_TOUCH_MS[isSlow ? 'slow' : 'fast'];
       const roundTripMs = active?.path.statistics.rttMs ?? 0;
       if (this.#touchMs >= Math.max(most, FIRST_TOUCH_ROUND_TRIPS * roundTripMs)) return { ...FINE, end: 'untouched' };
     }
