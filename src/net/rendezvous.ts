@@ -1,6 +1,6 @@
 /**
  * Rendezvous: a way for two nodes that cannot reach each other to exchange signals (src/wire/candidate.ts) through
- * something both can reach. Implementations: the DHT (src/net/dht.ts), a peer in common (src/net/mailbox.ts), in memory
+ * something both can reach. Implementations: the DHT (src/net/dht.ts), a peer in common (src/net/common-peers.ts), in memory
  * (test/net/memory-rendezvous.ts); test/net/rendezvous-contract.ts holds for all. Tor and the LAN are no such ways: an
  * onion service is a path (src/net/tor.ts), and a hello on the LAN names its address by itself (src/net/lan.ts).
  */

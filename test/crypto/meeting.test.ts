@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import {
+  helperRank,
   hourOf,
   MEETING_SIGNAL_BYTES,
   meetingPlace,
@@ -110,4 +111,16 @@ test('the turn of the hour is always ahead', () => {
   assert.equal(untilNextHourMs(HOUR * HOUR_MS), HOUR_MS);
   assert.equal(untilNextHourMs(HOUR * HOUR_MS + 1), HOUR_MS - 1);
   assert.equal(untilNextHourMs(HOUR * HOUR_MS - 1), 1);
+});
+
+test('both prefer the same helpers, other pairs others', () => {
+  const secrets = [randomBytes(32), randomBytes(16)];
+  const helpers = Array.from({ length: 20 }, (_, i) => `helper-${i}`);
+  const orders = secrets.map((one) => {
+    const rank = (helper: string): number => helperRank(Uint8Array.from(one), helper);
+    assert.ok(helpers.every((helper) => Number.isSafeInteger(rank(helper)) && rank(helper) >= 0));
+    assert.deepEqual(helpers.map(rank), helpers.map(rank));
+    return helpers.toSorted((a, b) => rank(a) - rank(b)).join();
+  });
+  assert.notEqual(orders[0], orders[1]);
 });
