@@ -231,6 +231,13 @@ export function createPeers(options: PeersOptions): Peers {
       for (const { channel } of running.values()) {
         for (const [name, count] of Object.entries(channel.statistics)) sum[name] = (sum[name] ?? 0) + Number(count);
       }
+      const add = (prefix: string, counters: object): void => {
+        for (const [name, count] of Object.entries(counters)) {
+          sum[`${prefix}${name.charAt(0).toUpperCase()}${name.slice(1)}`] = Number(count);
+        }
+      };
+      add('mailbox', options.mailbox.counters);
+      add('signals', options.commonPeers.counters);
       return sum;
     },
     close() {

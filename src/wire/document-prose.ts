@@ -163,6 +163,28 @@ receiver computes the hint of each key it knows and looks it up. Places that are
 order is random. A box holds a LanHello and zeros. Whoever opens one dials; there is no other answer.
 `;
 
+export const MEETING = `
+Two nodes that share a secret (the pair secret, or an invitation's token) and have no path leave Signals for each other at places
+that others keep. There is one place for each side and hour; side 0 is the node with the lower id (as text), or
+the invitation's creator, side 1 the other; hours count from the Unix epoch, both integers here are big-endian:
+
+    root = derive(secret, "meeting", 32, side u8 | hour u64)
+    Ed25519 key pair from the seed derive(root, "meeting signature", 32)
+    seal key = derive(root, "meeting seal", 32)
+    place = BLAKE2b-256("peerfs 1 place", NUL, public key)
+
+A Signal is sealed as \`nonce 24 | box\`, 942 bytes whatever it says: the box is XChaCha20-Poly1305 of its length (u16, big-endian), the
+Signal, and zeros up to 902 bytes, under the seal key. A node leaves it at its own place of the present hour, and again at the turn of
+the hour; it looks at the other side's places of the present hour and both neighbours. What cannot be opened or is older than what was
+heard is ignored. There are two kinds of keepers:
+
+- **The BitTorrent mainline DHT**: a mutable item (BEP 44) without salt under the place's public key, whose value is the sealed Signal and
+  whose sequence number is the sender's clock in milliseconds, rising.
+- **A peer in common**, by \`leaveSignal\`, \`watchSignals\` and \`signalLeft\`: a LeftSignal at the place. A node uses all its peers who
+  are online, but the one whom it looks for; where there are more than 8, the 8 for whom the first 6 bytes (big-endian) of
+  \`derive(secret, "meeting helper", 32, the helper's id)\` are lowest, so that both choose the same.
+`;
+
 export const CHANNEL = `
 A path carries frames whole, in order within a lane, once, as long as it lives. A frame above 8 KiB rides lane 1, all
 others lane 0, so that small calls never wait behind file contents. Over TCP the lanes share one stream.

@@ -164,6 +164,7 @@ export function protocolDocument(): string {
     ['UDP: KCP', prose.KCP],
     ['TCP: sealed frames', prose.STREAM],
     ['LAN hello', prose.LAN],
+    ['Meeting places', prose.MEETING],
     ['Frames', frames()],
     ['Rules of the channel', prose.CHANNEL],
     ['Limits', `Version ${PROTOCOL_VERSION}; features that may stand in hello: ${FEATURES.join(', ')}.\n\n${limits()}`],

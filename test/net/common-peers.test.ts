@@ -264,7 +264,7 @@ describe('a peer in common', () => {
   });
 });
 
-const context = { signal: new AbortController().signal, payload: new Uint8Array(0) };
+const context = { callId: 1, signal: new AbortController().signal, payload: new Uint8Array(0) };
 
 describe('a peer in common that refuses', () => {
   for (const code of ['EACCES', 'UNSUPPORTED'] as const) {

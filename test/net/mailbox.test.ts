@@ -7,7 +7,7 @@ import { encodeFrame } from '../../src/wire/frame.ts';
 import { LIMITS, MESSAGES, type RequestOf } from '../../src/wire/schema.ts';
 import { createManualClock, type ManualClock } from '../manual-clock.ts';
 
-const context = { signal: new AbortController().signal, payload: new Uint8Array(0) };
+const context = { callId: 1, signal: new AbortController().signal, payload: new Uint8Array(0) };
 
 const place = (number: number): Uint8Array => {
   const bytes = Buffer.alloc(32, 7);
