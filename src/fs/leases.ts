@@ -16,18 +16,18 @@
 import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { RECALL } from '../wire/schema.ts';
+import type { LeaseTerm, TermLengths } from './lease-term.ts';
 import type { TreeChange, WatchedTree } from './tree.ts';
 
-/** Tuning. */
-const LEASE_MS = 15_000;
+/** Tuning. Milliseconds, by the pace of the path: where asking anew takes seconds, what is known lasts longer. */
+const LEASE_MS: TermLengths = { fast: 15_000, slow: 60_000 };
 const DIRECTORIES_PER_HOLDER = 4096;
 /** A directory that could not be watched is not tried again for so long, milliseconds. */
 const WATCH_RETRY_MS = 2000;
 
 /** One peer's view of one share. */
 export interface LeaseHolder {
-  /** When the peer was last heard, Clock.now(). */
-  heardAt(): number;
+  readonly term: Pick<LeaseTerm, 'endsAt' | 'tell'>;
   /** Tells the peer; settles when it has acknowledged, rejects if it cannot be told. */
   recall(path: ByteString, what: number, change: number): Promise<void>;
 }
@@ -54,12 +54,12 @@ export interface FollowedPath {
 
 export interface LeaseTableOptions {
   readonly clock: Clock;
-  /** How long a lease lives after the last call of its holder, milliseconds. */
-  readonly leaseMs?: number;
+  /** How long a lease lives after the last call of its holder. */
+  readonly leaseMs?: TermLengths;
 }
 
 export class LeaseTable {
-  readonly leaseMs: number;
+  readonly leaseMs: TermLengths;
   readonly #clock: Clock;
   readonly #trees = new Map<WatchedTree, TreeLeases>();
 
@@ -71,7 +71,7 @@ export class LeaseTable {
   of(tree: WatchedTree): TreeLeases {
     let leases = this.#trees.get(tree);
     if (leases === undefined) {
-      leases = new TreeLeases(tree, this.#clock, this.leaseMs);
+      leases = new TreeLeases(tree, this.#clock);
       this.#trees.set(tree, leases);
     }
     return leases;
@@ -93,7 +93,6 @@ export class TreeLeases {
   readonly followed = new Set<FollowedPath>();
   readonly #tree: WatchedTree;
   readonly #clock: Clock;
-  readonly #leaseMs: number;
   readonly #directories = new Map<ByteString, LeasedDirectory>();
   readonly #byHolder = new Map<LeaseHolder, Set<ByteString>>();
   readonly #unwatchable = new Map<ByteString, number>();
@@ -102,10 +101,9 @@ export class TreeLeases {
   /** Grows when watches may have ended while one was being set. */
   #watchEpoch = 0;
 
-  constructor(tree: WatchedTree, clock: Clock, leaseMs: number) {
+  constructor(tree: WatchedTree, clock: Clock) {
     this.#tree = tree;
     this.#clock = clock;
-    this.#leaseMs = leaseMs;
     this.#stopListening = tree.onChange((change) => this.#changedOutside(change));
   }
 
@@ -126,7 +124,7 @@ export class TreeLeases {
     if (lease === undefined) this.#add(holder, directory, leased);
     else if (looksAt === undefined) lease.recalled = undefined;
     else lease.recalled?.delete(looksAt);
-    return this.#leaseMs;
+    return holder.term.tell();
   }
 
   /** The holder reads the file's contents again: if it has a lease, it is told of the next change too. */
@@ -190,7 +188,7 @@ export class TreeLeases {
     const leased: LeasedDirectory = { holders: new Map() };
     this.#directories.set(directory, leased);
     this.#add(holder, directory, leased);
-    return this.#leaseMs;
+    return holder.term.tell();
   }
 
   #add(holder: LeaseHolder, directory: ByteString, leased: LeasedDirectory): void {
@@ -266,7 +264,7 @@ export class TreeLeases {
 
   /** @returns undefined if the holder's leases have ended by time. */
   #tell(holder: LeaseHolder, path: ByteString, what: number): Promise<void> | undefined {
-    const leftMs = holder.heardAt() + this.#leaseMs - this.#clock.now();
+    const leftMs = holder.term.endsAt - this.#clock.now();
     if (leftMs <= 0) {
       this.dropHolder(holder);
       return undefined;

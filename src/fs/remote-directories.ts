@@ -51,7 +51,6 @@ export class RemoteDirectories {
       { share: this.#share.share, path },
       { late: ({ reply: { handle: number } }) => void this.#releaseNumber(number) },
     );
-    lease.learn(reply.leaseMs);
     this.#handles.set(handle, {
       path,
       number: reply.handle,

@@ -19,6 +19,8 @@ import type { Handle, LockRange, LockRequest, OpenedFile, OpenOptions, WriteResu
 /** Writes through such handles are one call each, answered when it is. */
 const UNBUFFERED = OPEN.append | OPEN.sync | OPEN.dataSync;
 const LOCK_NONE = 2;
+/** Tuning: so much of a file comes with its opening on a slow path, bytes. */
+const SLOW_FIRST_BYTES = 16 * 1024;
 
 export class RemoteFileOperations {
   readonly #share: RemoteShare;
@@ -41,8 +43,10 @@ export class RemoteFileOperations {
     return open;
   }
 
-  async open(path: ByteString, { flags, permissions, uid, gid, wantBytes }: OpenOptions): Promise<OpenedFile> {
+  async open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
     const share = this.#share;
+    const { flags, permissions, uid, gid } = options;
+    const wantBytes = Math.min(options.wantBytes, share.channel.pace === 'slow' ? SLOW_FIRST_BYTES : Infinity);
     await share.settled(path, false);
     const sentAt = share.order.now;
     const request = { share: share.share, path, flags, permissions, uid, gid, wantBytes };
@@ -286,6 +290,7 @@ export class RemoteFileOperations {
       readAhead: new ReadAhead({
         fetch: (offset, length) => this.#fetch(open, offset, length),
         isLeased: () => open.isLeased && this.#share.lease.leftMs(open.epoch) > 0,
+        isSlow: () => this.#share.channel.pace === 'slow',
         clock: this.#share.clock,
       }),
       isLost: false,

@@ -4,7 +4,8 @@
  *
  * Time: all leases of a peer live until leaseMs after the sending of the last call that it answered (it counts from
  * when it heard the call, which is later). Once that has passed they are gone for good, though later calls are
- * answered: the peer may have let others change things meanwhile.
+ * answered: the peer may have let others change things meanwhile. leaseMs is what the reply of the newest call said;
+ * when that is shorter than before, renewal is asked for three times, so that the peer can count on it (lease-term.ts).
  *
  * Order: a reply may be overtaken by a recall. It carries the share's change number from before it was read; a recall
  * with a higher number that was seen is newer. Changes of our own are ordered by counting calls.
@@ -13,6 +14,7 @@ import type { ByteString } from '../bytestring.ts';
 import { parentOf } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { RECALL } from '../wire/schema.ts';
+import { CONFIRMATIONS } from './lease-term.ts';
 
 /** Tuning. */
 /** Taken off a lease: clocks of two machines do not run equally fast. */
@@ -26,13 +28,17 @@ export class PeerLease {
   /** What was learned under a lower number is not to be trusted. */
   epoch = 1;
   readonly #clock: Clock;
-  readonly #renew: () => Promise<number>;
+  readonly #renew: () => Promise<void>;
   #leaseMs = 0;
   #sentAt = Number.NEGATIVE_INFINITY;
   #renewing = false;
+  /** When the call was sent whose reply said leaseMs. */
+  #learnedAt = Number.NEGATIVE_INFINITY;
+  /** Renewals still to be asked for. */
+  #toConfirm = 0;
 
-  /** @param renew asks the peer; settles with its leaseMs. */
-  constructor(clock: Clock, renew: () => Promise<number>) {
+  /** @param renew asks the peer, and tells what it says to heard() and learn() before it settles. */
+  constructor(clock: Clock, renew: () => Promise<void>) {
     this.#clock = clock;
     this.#renew = renew;
   }
@@ -43,9 +49,16 @@ export class PeerLease {
     if (sentAt > this.#sentAt) this.#sentAt = sentAt;
   }
 
-  /** The peer's leases are this long. */
-  learn(leaseMs: number): void {
-    if (leaseMs > 0) this.#leaseMs = leaseMs;
+  /** The peer's leases are this long, said the reply of a call sent at `sentAt`; 0 says nothing. */
+  learn(leaseMs: number, sentAt: number): void {
+    if (leaseMs <= 0 || sentAt < this.#learnedAt) return;
+    this.#learnedAt = sentAt;
+    const isShorter = leaseMs < this.#leaseMs;
+    this.#leaseMs = leaseMs;
+    if (!isShorter) return;
+    // One that is under way may have been answered before.
+    this.#toConfirm = CONFIRMATIONS + (this.#renewing ? 1 : 0);
+    this.#renewSoon();
   }
 
   /** Milliseconds for which what was learned in `epoch` under a lease is good. */
@@ -70,11 +83,17 @@ export class PeerLease {
     if (this.#renewing) return;
     this.#renewing = true;
     this.#renew().then(
-      (leaseMs) => {
+      () => {
         this.#renewing = false;
-        this.learn(leaseMs);
+        this.#toConfirm -= 1;
+        if (this.#toConfirm > 0) this.#renewSoon();
       },
-      () => (this.#renewing = false),
+      () => {
+        this.#renewing = false;
+        // The peer may count this one as confirmed: nothing learned before is good.
+        if (this.#toConfirm > 0) this.end();
+        this.#toConfirm = 0;
+      },
     );
   }
 }

@@ -42,7 +42,7 @@ export function createRemotePeer({ channel, clock, log }: RemotePeerOptions): Re
     const sentAt = clock.now();
     const { reply } = await channel.call('renewLeases', {});
     lease.heard(sentAt);
-    return reply.leaseMs;
+    lease.learn(reply.leaseMs, sentAt);
   });
   let known: readonly ShareInfo[] = [];
   let isKnown = false;

@@ -5,7 +5,7 @@
  *
  * The window starts when a second read continues the first (or at the beginning of the file) and doubles with each read
  * that continues. A read elsewhere ends it. Pieces end at multiples of their size, so that most reads lie in one piece
- * and are answered with a view of it.
+ * and are answered with a view of it. On a slow path nothing is asked for but what was read.
  */
 import type { Clock } from '../clock.ts';
 import { LIMITS } from '../wire/schema.ts';
@@ -35,12 +35,15 @@ export interface ReadAheadOptions {
   readonly fetch: (offset: number, length: number) => Promise<Uint8Array>;
   /** Whether contents are promised to be recalled. */
   readonly isLeased: () => boolean;
+  /** Whether bytes that may not be needed cost too much. */
+  readonly isSlow: () => boolean;
   readonly clock: Clock;
 }
 
 export class ReadAhead {
   readonly #fetch: ReadAheadOptions['fetch'];
   readonly #isLeased: () => boolean;
+  readonly #isSlow: () => boolean;
   readonly #clock: Clock;
   /** Ascending, without gaps. */
   #pieces: Piece[] = [];
@@ -48,9 +51,10 @@ export class ReadAhead {
   #expected = 0;
   #window = 0;
 
-  constructor({ fetch, isLeased, clock }: ReadAheadOptions) {
+  constructor({ fetch, isLeased, isSlow, clock }: ReadAheadOptions) {
     this.#fetch = fetch;
     this.#isLeased = isLeased;
+    this.#isSlow = isSlow;
     this.#clock = clock;
   }
 
@@ -73,6 +77,7 @@ export class ReadAhead {
     const end = offset + length;
     const first = this.#pieces[0];
     if (first !== undefined && this.#clock.now() - first.fetchedAt > UNLEASED_MS && !this.#isLeased()) this.drop();
+    if (this.#isSlow()) return this.#sparingly(offset, end, size);
     const skip = offset - this.#expected;
     const isInOrder = (skip >= 0 && skip <= MAX_SKIP) || (skip < 0 && this.#has(offset, Math.min(end, size)));
     if (!isInOrder) {
@@ -88,6 +93,20 @@ export class ReadAhead {
     this.#window = Math.min(MAX_WINDOW, Math.max(FIRST_WINDOW, this.#window * 2));
     this.#advance(offset, Math.min(size, end + this.#window), end);
     return this.#take(offset, end);
+  }
+
+  /** What is at hand or under way is used; of the rest only what is read. */
+  async #sparingly(offset: number, end: number, size: number): Promise<Uint8Array> {
+    this.#expected = end;
+    this.#window = 0;
+    if (this.#has(offset, Math.min(end, size))) return this.#take(offset, end);
+    const atHand = this.#pieces.at(-1)?.end ?? 0;
+    if (!this.#has(offset, offset + 1)) {
+      this.#pieces = [];
+      return this.#exactly(offset, end - offset);
+    }
+    const [head, tail] = await Promise.all([this.#take(offset, atHand), this.#exactly(atHand, end - atHand)]);
+    return head.length < atHand - offset ? head : Buffer.concat([head, tail]);
   }
 
   #has(start: number, end: number): boolean {

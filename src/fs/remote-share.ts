@@ -58,6 +58,8 @@ export class RemoteShare {
     const sentAt = this.clock.now();
     return this.channel.call(name, request, options).then((result) => {
       this.lease.heard(sentAt);
+      const { reply } = result;
+      if ('leaseMs' in reply && typeof reply.leaseMs === 'number') this.lease.learn(reply.leaseMs, sentAt);
       return result;
     });
   }
@@ -75,7 +77,6 @@ export class RemoteShare {
 
   /** Remembers attributes if they are still true; `sentAt` is order.now from when the call was sent. */
   learn(path: ByteString, sentAt: number, { attributes, change, leaseMs }: LearnedAttributes): void {
-    this.lease.learn(leaseMs);
     const file = this.files.find(attributes);
     if (leaseMs === 0 || file?.writes.isDirty === true) {
       this.cache.forgetAttributes(path);
@@ -89,7 +90,6 @@ export class RemoteShare {
   made(path: ByteString, sentAt: number, reply: LearnedAttributes): void {
     const isCurrent = this.order.isCurrent(path, sentAt, reply.change);
     this.changedName(path);
-    this.lease.learn(reply.leaseMs);
     if (isCurrent && reply.leaseMs > 0) this.cache.put(path, reply.attributes);
     else this.cache.forget(path);
   }

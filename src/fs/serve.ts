@@ -20,6 +20,7 @@ import {
   type MailboxCall,
   type RequestOf,
 } from '../wire/schema.ts';
+import { LeaseTerm } from './lease-term.ts';
 import type { LeaseHolder, LeaseTable } from './leases.ts';
 import { ServedHandle, ServedHandles, type ServedFolder } from './served-handles.ts';
 import type { AttributeChange, Handle, LockRange, TreeChange, WatchedTree } from './tree.ts';
@@ -82,13 +83,14 @@ class PeerServing {
   readonly #handles = new ServedHandles();
   readonly #ownerTag: bigint;
   readonly #stops: (() => void)[];
-  #heardAt = Number.NEGATIVE_INFINITY;
+  readonly #term: LeaseTerm;
   #closed = false;
 
   constructor({ channel, shares, leases, clock, log }: ServingOptions) {
     this.#channel = channel;
     this.#shares = shares;
     this.#leaseTable = leases;
+    this.#term = new LeaseTerm(leases.leaseMs, () => channel.pace);
     this.#clock = clock;
     this.#log = log;
     peersServed += 1;
@@ -224,7 +226,7 @@ class PeerServing {
         const isOwn = held.owner >> 64n === this.#ownerTag >> 64n;
         return { reply: { type: held.type, start: held.start, end: held.end, pid: isOwn ? held.pid : 0 } };
       }),
-      renewLeases: this.#heard(async () => ({ reply: { leaseMs: this.#leaseTable.leaseMs } })),
+      renewLeases: this.#heard(async (_, { callId }) => ({ reply: { leaseMs: this.#term.renew(callId) } })),
     };
   }
 
@@ -235,8 +237,7 @@ class PeerServing {
     return async (request, context) => {
       if (this.#closed) throw new PeerfsError('EHOSTDOWN', 'closing');
       const now = this.#clock.now();
-      if (now - this.#heardAt > this.#leaseTable.leaseMs) this.#dropLeases();
-      this.#heardAt = now;
+      if (this.#term.heard(now)) this.#dropLeases();
       return handler(request, context);
     };
   }
@@ -459,7 +460,7 @@ class PeerServing {
   #serve(folder: SharedFolder): ServedFolder {
     const { share, tree, writable } = folder;
     const holder: LeaseHolder = {
-      heardAt: () => this.#heardAt,
+      term: this.#term,
       recall: async (path, what, change) => {
         await this.#channel.call('recall', { share, path, what, change });
       },
@@ -479,6 +480,7 @@ class PeerServing {
 
   #forgetPeer(reason: string): void {
     this.#dropLeases();
+    this.#term.forget();
     const numbers = this.#handles.numbers();
     for (const number of numbers) void this.#release(number);
     if (numbers.length > 0) this.#log.debug('handles released', { count: numbers.length, reason });
@@ -486,10 +488,9 @@ class PeerServing {
 
   /** Handles and locks live as long as leases do; whoever comes back later opens them again. */
   #goneAfterLease(): void {
-    const { leaseMs } = this.#leaseTable;
-    const leftMs = Math.max(0, this.#heardAt + leaseMs - this.#clock.now());
+    const leftMs = Math.max(0, this.#term.endsAt - this.#clock.now());
     this.#clock.after(leftMs + 1, () => {
-      if (!this.#closed && this.#channel.state === 'offline' && this.#clock.now() - this.#heardAt > leaseMs) {
+      if (!this.#closed && this.#channel.state === 'offline' && this.#clock.now() > this.#term.endsAt) {
         this.#forgetPeer('the peer is gone');
       }
     });

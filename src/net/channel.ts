@@ -60,6 +60,8 @@ export interface Answer<M extends CallName> {
 }
 
 export interface CallContext {
+  /** The caller's number for it, which grows with each: a call that comes twice has the same. */
+  readonly callId: number;
   /** Aborted when the caller cancels or is gone for good. */
   readonly signal: AbortSignal;
   /** A view of the received frame; the handler's to keep. */

@@ -18,7 +18,7 @@ async function createFixture() {
     const told: string[] = [];
     return {
       told,
-      heardAt: () => clock.now(),
+      term: { endsAt: clock.now() + 15_000, tell: () => 15_000 },
       recall: async (path, what) => void told.push(`${path} ${what}`),
     };
   };

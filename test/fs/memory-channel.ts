@@ -56,6 +56,7 @@ class MemoryEnd implements MemoryChannel {
   beforeSend: MemoryChannel['beforeSend'] = () => undefined;
   handlers: Handlers | undefined;
   pushHandlers: PushHandlers = {};
+  #callId = 0;
   readonly #stateListeners = new Set<(state: ChannelState) => void>();
   readonly #restartListeners = new Set<() => void>();
 
@@ -81,6 +82,7 @@ class MemoryEnd implements MemoryChannel {
     if (this.state === 'offline') throw new PeerfsError('EHOSTDOWN');
     this.calls.set(name, (this.calls.get(name) ?? 0) + 1);
     this.beforeSend(name);
+    const callId = (this.#callId += 1);
     const message = MESSAGES[name];
     const sent = through(message.request as Fields, request as ValuesOf<Fields>);
     const payload = options.payload === undefined ? new Uint8Array(0) : Uint8Array.from(options.payload);
@@ -92,7 +94,7 @@ class MemoryEnd implements MemoryChannel {
       await Promise.resolve();
       let answer: Answer<CallName>;
       try {
-        answer = await handler(sent as never, { signal: cancel.signal, payload });
+        answer = await handler(sent as never, { callId, signal: cancel.signal, payload });
       } catch (error) {
         await this.beforeReply(name);
         throw new PeerfsError(codeOf(error), error instanceof Error ? error.message : '');

@@ -11,7 +11,7 @@ function createFixture(size: number) {
   const contents = Buffer.alloc(size);
   for (let at = 0; at + 4 <= size; at += 4) contents.writeUInt32LE(at, at);
   const clock = createManualClock();
-  const state = { isLeased: true, fail: false };
+  const state = { isLeased: true, isSlow: false, fail: false };
   const ahead = new ReadAhead({
     fetch: async (offset, length) => {
       asked.push([offset, length]);
@@ -19,6 +19,7 @@ function createFixture(size: number) {
       return contents.subarray(offset, offset + length);
     },
     isLeased: () => state.isLeased,
+    isSlow: () => state.isSlow,
     clock,
   });
   const read = async (offset: number, length: number) => {

@@ -173,7 +173,7 @@ test('a lease ends with its time, and a change does not wait for it then', async
   const a = server.connect();
   const b = server.connect();
   await a.tree.getattr(p('f'), 0);
-  server.clock.advance(server.leases.leaseMs + 1);
+  server.clock.advance(server.leases.leaseMs.fast + 1);
   assert.equal(a.tree.leaseOf(p('f')), 0);
   a.serverChannel.setState('offline');
   await writeFile(b.tree, p('f'), text('newer'));
@@ -189,7 +189,7 @@ test('what expired unseen does not come back to life with the next call', async 
   const a = server.connect();
   const b = server.connect();
   await a.tree.getattr(p('f'), 0);
-  server.clock.advance(server.leases.leaseMs + 1);
+  server.clock.advance(server.leases.leaseMs.fast + 1);
   await writeFile(b.tree, p('f'), text('newer'));
   await a.tree.getattr(p('g'), 0);
   assert.equal((await a.tree.getattr(p('f'), 0)).size, 5);
@@ -205,7 +205,7 @@ test('a change waits for a silent holder until its lease has ended, not longer',
   a.serverChannel.setState('offline');
   let isDone = false;
   const written = b.tree.setattr(p('f'), 0, { mode: 0o600 }).then(() => (isDone = true));
-  await server.clock.run(server.leases.leaseMs - 10);
+  await server.clock.run(server.leases.leaseMs.fast - 10);
   assert.equal(isDone, false);
   assert.equal(a.tree.leaseOf(p('f')), 0);
   await server.clock.run(20);

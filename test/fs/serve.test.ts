@@ -128,7 +128,7 @@ test('handles and locks of a peer that is gone end with its lease, and not befor
   const other = await openFile(b.tree, p('f'), OPEN.read | OPEN.write);
   a.channel.setState('offline');
   a.serverChannel.setState('offline');
-  await server.clock.run(server.leases.leaseMs - 100);
+  await server.clock.run(server.leases.leaseMs.fast - 100);
   await fails(b.tree.lock(other.handle, lock), 'EAGAIN');
   await server.clock.run(200);
   await b.tree.lock(other.handle, lock);
