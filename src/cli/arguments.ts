@@ -2,7 +2,8 @@
 import { Flags } from '@oclif/core';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseListen, type ConfigOverrides } from '../daemon/config.ts';
+import type { ConfigOverrides } from '../daemon/config.ts';
+import { parseListen } from '../daemon/setting-values.ts';
 import { PeerfsError } from '../errors.ts';
 
 /** Flags of every command that may start a node. */

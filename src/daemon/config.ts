@@ -7,26 +7,30 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
-import { isIP } from 'node:net';
-import { isAbsolute, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { isName, fromText } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
 import type { LogLevel } from '../log.ts';
-
-/** Kinds of path that a node can be told to use; src/net knows what they are. */
-export const PATH_KINDS = ['tcp', 'udp', 'turn', 'tor'] as const;
-export type ConfiguredPath = (typeof PATH_KINDS)[number];
+import {
+  BLOCKS,
+  DIRECTORY,
+  ON_OR_OFF,
+  oneOf,
+  OPTIONAL_PATH,
+  parseListen,
+  PATH_KINDS,
+  PATHS,
+  SERVERS,
+  TEXTS,
+  TOR,
+  TRUE_OR_FALSE,
+  TURN_SERVERS,
+  type ConfiguredPath,
+  type TurnServerSetting,
+} from './setting-values.ts';
 
 /** Longest petname, bytes of UTF-8 (LIMITS.petnameBytes in src/wire/schema.ts). */
 export const PETNAME_BYTES = 64;
-
-/** A TURN server; its password is in a file. */
-export interface TurnServerSetting {
-  /** turn:host:port?transport=udp or tcp */
-  readonly url: string;
-  readonly username: string;
-  readonly credentialFile: string;
-}
 
 export interface Config {
   readonly name: string;
@@ -69,56 +73,9 @@ interface Setting<T> {
   readonly parse: (value: unknown) => T | undefined;
   /** What is legal, for the message. */
   readonly legal: string;
+  /** Where the value is not shown as it is. */
+  readonly show?: (value: T) => string;
 }
-
-const oneOf = <const T extends string>(...values: readonly T[]) => ({
-  parse: (value: unknown) => values.find((legal) => legal === value),
-  legal: values.join(' or '),
-});
-
-const TRUE_OR_FALSE = {
-  parse: (value: unknown) =>
-    value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,
-  legal: 'true or false',
-};
-
-const ON_OR_OFF = {
-  parse: (value: unknown) =>
-    value === true || value === 'on' ? true : value === false || value === 'off' ? false : undefined,
-  legal: 'on or off',
-};
-
-/** Entries of a list, and bytes of one. */
-const LONGEST_LIST = 64;
-const LONGEST_TEXT = 1024;
-
-/** A list as JSON; where its texts have neither comma nor blank, separated by commas too. */
-const listOf = (isLegal: (text: string) => boolean, legal: string) => ({
-  parse(value: unknown): readonly string[] | undefined {
-    const list = typeof value === 'string' ? value.split(',').map((text) => text.trim()) : value;
-    if (!Array.isArray(list)) return undefined;
-    return all(list, (text) => (typeof text === 'string' && isLegal(text) ? text : undefined));
-  },
-  legal,
-});
-
-function all<T>(list: readonly unknown[], parse: (value: unknown) => T | undefined): T[] | undefined {
-  const parsed = list.map(parse).filter((value) => value !== undefined);
-  return parsed.length === list.length && list.length <= LONGEST_LIST ? parsed : undefined;
-}
-
-const isLine = (text: string) => text !== '' && text.length <= LONGEST_TEXT && !/[\x00-\x1f\x7f]/.test(text);
-
-const TEXTS = {
-  parse: (value: unknown) =>
-    Array.isArray(value)
-      ? all(value, (text) => (typeof text === 'string' && isLine(text) ? text : undefined))
-      : undefined,
-  legal: 'a list of lines as JSON: ["one","another"]',
-};
-
-const ADDRESSES = listOf((text) => (parseListen(text)?.port ?? 0) > 0, 'a list as JSON, ["host:port"]; [] for none');
-const BLOCKS = listOf(isBlock, 'a list as JSON, ["192.0.2.0/24","2001:db8::/32"]; [] for none');
 
 const LONGEST_PATIENCE_MS = 3_600_000;
 
@@ -138,8 +95,7 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
   paths: {
     doc: 'Which ways to reach peers are used, the preferred first, separated by commas.',
     default: () => [...PATH_KINDS],
-    parse: parsePaths,
-    legal: `a list of ${PATH_KINDS.join(', ')} separated by commas`,
+    ...PATHS,
   },
   lan: {
     doc: 'Whether peers are looked for on the local network (sealed multicast that tells strangers nothing).',
@@ -149,8 +105,7 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
   tor: {
     doc: "Which Tor is used: auto (one that runs, else the system's program is started), off, the path of a program, control:host:port or control:/socket.",
     default: () => 'auto',
-    parse: (value) => (typeof value === 'string' && isTor(value) ? value : undefined),
-    legal: 'auto, off, an absolute path, control:host:port or control:/path/of/socket',
+    ...TOR,
   },
   'tor.config': {
     doc: 'Lines added to the configuration of a tor that is started.',
@@ -165,8 +120,7 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
   'tor.passwordFile': {
     doc: 'File (0600) with the password of a control port that wants one.',
     default: () => '',
-    parse: (value) => (value === '' ? '' : directory(value)),
-    legal: 'an absolute path, or one that begins with ~/',
+    ...OPTIONAL_PATH,
   },
   dht: {
     doc: 'Whether peers are looked for in the BitTorrent DHT (sealed records that tell nobody whose they are).',
@@ -176,18 +130,17 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
   'dht.bootstrap': {
     doc: 'The DHT nodes that are asked first.',
     default: () => ['router.bittorrent.com:6881', 'dht.transmissionbt.com:6881', 'dht.libtorrent.org:25401'],
-    ...ADDRESSES,
+    ...SERVERS,
   },
   'stun.servers': {
     doc: 'Servers that say how this node is seen from outside; [] for none.',
     default: () => ['stun.l.google.com:19302', 'stun.cloudflare.com:3478'],
-    ...ADDRESSES,
+    ...SERVERS,
   },
   'turn.servers': {
     doc: 'Servers that relay where two routers cannot be crossed, with the files (0600) that hold the passwords.',
     default: () => [],
-    parse: (value) => (Array.isArray(value) ? all(value, turnServer) : undefined),
-    legal: '[{"url":"turn:host:port?transport=udp","username":"name","credentialFile":"/path"}], transport udp or tcp',
+    ...TURN_SERVERS,
   },
   mailbox: {
     doc: 'Whether this node carries sealed signals between peers that both know it.',
@@ -212,14 +165,12 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
   inbox: {
     doc: 'Folder in which each peer has an inbox, a folder of its name; empty: the folder "inbox" of the home.',
     default: () => '',
-    parse: (value) => (value === '' ? '' : directory(value)),
-    legal: 'an absolute path, or one that begins with ~/',
+    ...OPTIONAL_PATH,
   },
   mountpoint: {
     doc: 'Where `peerfs mount` mounts when no folder is named.',
     default: () => join(homedir(), 'peers'),
-    parse: directory,
-    legal: 'an absolute path, or one that begins with ~/',
+    ...DIRECTORY,
   },
   patienceMs: {
     doc: 'How long an operation waits for a silent peer before it fails, milliseconds.',
@@ -380,9 +331,12 @@ function documentedLines(): string[] {
 
 /** A value as the file and the terminal have it. */
 export function showSetting<K extends ConfigKey>(key: K, value: Config[K]): string {
-  if (typeof value === 'boolean' && SETTINGS[key].legal === ON_OR_OFF.legal) return value ? 'on' : 'off';
-  if (key === 'paths' && Array.isArray(value)) return value.join(',');
-  return Array.isArray(value) ? JSON.stringify(value) : String(value);
+  const { show } = SETTINGS[key];
+  if (show !== undefined) return show(value);
+  if (typeof value === 'object') return JSON.stringify(value);
+  const plain = String(value);
+  // What would be read as something else stands in quotation marks.
+  return unquote(plain) === plain ? plain : JSON.stringify(plain);
 }
 
 function unquote(text: string): unknown {
@@ -393,50 +347,6 @@ function unquote(text: string): unknown {
   } catch {
     return trimmed;
   }
-}
-
-/** @returns undefined unless the text is `host:port` with a port of 0 to 65535; IPv6 stands in brackets. */
-export function parseListen(text: string): { readonly host: string; readonly port: number } | undefined {
-  const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  return host !== undefined && port <= 65_535 ? { host, port } : undefined;
-}
-
-function isTor(text: string): boolean {
-  if (!isLine(text)) return false;
-  if (text === 'auto' || text === 'off' || isAbsolute(text)) return true;
-  const control = text.startsWith('control:') ? text.slice('control:'.length) : '';
-  return isAbsolute(control) || (parseListen(control)?.port ?? 0) > 0;
-}
-
-/** @returns undefined unless it is one; its file is looked at when the node starts. */
-function turnServer(value: unknown): TurnServerSetting | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { url, username, credentialFile } = value as Readonly<Record<string, unknown>>;
-  const file = directory(credentialFile);
-  if (typeof url !== 'string' || typeof username !== 'string' || file === undefined) return undefined;
-  if (!/^turn:(\[[0-9A-Fa-f:.]+\]|[^\s:[\]?]+)(:\d{1,5})?(\?transport=(udp|tcp))?$/.test(url)) return undefined;
-  return username !== '' && isLine(username) ? { url, username, credentialFile: file } : undefined;
-}
-
-function isBlock(text: string): boolean {
-  const [network = '', bits = '', rest] = text.split('/');
-  const longest = { 4: 32, 6: 128, 0: -1 }[isIP(network)] ?? -1;
-  return rest === undefined && longest > 0 && (text === network || (/^\d{1,3}$/.test(bits) && Number(bits) <= longest));
-}
-
-function parsePaths(value: unknown): readonly ConfiguredPath[] | undefined {
-  const words = Array.isArray(value) ? (value as unknown[]) : typeof value === 'string' ? value.split(',') : [];
-  const kinds = words.map((word) => PATH_KINDS.find((kind) => kind === String(word).trim()));
-  const known = kinds.filter((kind) => kind !== undefined);
-  return known.length > 0 && known.length === kinds.length && new Set(known).size === known.length ? known : undefined;
-}
-
-function directory(value: unknown): string | undefined {
-  if (typeof value !== 'string' || value === '' || /[\x00-\x1f\x7f]/.test(value)) return undefined;
-  if (value === '~' || value.startsWith('~/')) return join(homedir(), value.slice(1));
-  return isAbsolute(value) ? resolve(value) : undefined;
 }
 
 /** The slash, control characters, and what turns the direction of writing: one name must not look like another. */

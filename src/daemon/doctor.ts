@@ -9,10 +9,12 @@ import { createServer, isIPv6 } from 'node:net';
 import { createRequire } from 'node:module';
 import { release } from 'node:os';
 import { codeOf, PeerfsError } from '../errors.ts';
-import { loadConfig, parseListen } from './config.ts';
+import { loadConfig } from './config.ts';
 import { askNode } from './control-client.ts';
 import { missingLibrary } from './failure.ts';
 import { homeFault, quoted, reasonOf, type Home } from './home.ts';
+import { parseListen } from './setting-values.ts';
+import { readSecret, readTurnServers } from './turn-servers.ts';
 
 export interface Finding {
   readonly check: string;
@@ -190,7 +192,10 @@ function checkHome(home: Home): Finding {
 
 function checkSettings(home: Home): Finding {
   try {
-    loadConfig(home.configFile);
+    const config = loadConfig(home.configFile);
+    // What the node would stumble on at its start.
+    readTurnServers(config['turn.servers']);
+    if (config['tor.passwordFile'] !== '') readSecret(config['tor.passwordFile']);
     return ok('settings', existsSync(home.configFile) ? home.configFile : 'all as they come');
   } catch (error) {
     const hint = error instanceof PeerfsError ? error.hint : undefined;

@@ -3,8 +3,8 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { PeerfsError } from '../errors.ts';
-import type { TurnServerSetting } from './config.ts';
 import { reasonOf } from './home.ts';
+import type { TurnServerSetting } from './setting-values.ts';
 
 /** Longest password file. Bytes. */
 const MAX_BYTES = 4096;

@@ -7,7 +7,6 @@ import {
   CONFIG_KEYS,
   configKey,
   loadConfig,
-  parseListen,
   parseSetting,
   petnameFault,
   SETTINGS,
@@ -16,6 +15,7 @@ import {
   writeSetting,
   type ConfigKey,
 } from '../../src/daemon/config.ts';
+import { parseListen } from '../../src/daemon/setting-values.ts';
 import { codeOf } from '../../src/errors.ts';
 import { temporaryFolder } from './temporary-home.ts';
 
@@ -78,14 +78,29 @@ describe('settings', () => {
     const illegal: [ConfigKey, string][] = [
       ['stun.servers', '["nonsense"]'],
       ['stun.servers', '["192.0.2.1:0"]'],
+      ['stun.servers', '["192.0.2.1:1"'],
+      ['stun.servers', '"192.0.2.1:1'],
+      ['stun.servers', '["192.0.2.256:1"]'],
+      ['stun.servers', '["[zz]:1"]'],
+      ['stun.servers', '[1]'],
+      ['stun.servers', JSON.stringify(Array.from({ length: 65 }, (_, at) => `192.0.2.1:${at + 1}`))],
+      ['dht.bootstrap', ''],
       ['turn.servers', 'turn:192.0.2.1'],
       ['turn.servers', '[{"url":"stun:192.0.2.1","username":"u","credentialFile":"/x"}]'],
       ['turn.servers', '[{"url":"turn:192.0.2.1","username":"u"}]'],
+      ['turn.servers', '[{"url":"turn:192.0.2.1:0","username":"u","credentialFile":"/x"}]'],
+      ['turn.servers', '[{"url":"turn:192.0.2.1:65536","username":"u","credentialFile":"/x"}]'],
+      ['turn.servers', '[{"url":"turn:h?transport=tls","username":"u","credentialFile":"/x"}]'],
+      ['turn.servers', '[{"url":"turn:h","username":"","credentialFile":"/x"}]'],
+      ['turn.servers', '[{"url":"turn:h","username":"u","credentialFile":"x"}]'],
       ['tor', 'maybe'],
       ['tor', 'control:nowhere'],
       ['tor.config', '["SocksPort 1\\nRunAsDaemon 1"]'],
       ['addresses.deny', '["10.0.0.0/33"]'],
       ['addresses.allow', '["example.org/8"]'],
+      ['addresses.allow', '["fe80::1%eth0/64"]'],
+      ['addresses.allow', '["10.0.0.0/8/8"]'],
+      ['addresses.allow', '["10.0.0.0/"]'],
       ['dht', 'perhaps'],
     ];
     for (const [key, text] of illegal) {
