@@ -198,7 +198,8 @@ last, or on any other if that has ended. At most 1,024 calls of a peer are in fl
 not known is answered with UNSUPPORTED, a body that is malformed with PROTOCOL. Pushes and kinds of frame that are not known are ignored;
 a frame whose header is malformed ends its path.
 
-**Exactly once.** When a path ends, the caller sends what was not answered again, under the same numbers, on another path.
+**Exactly once.** When a path ends, or does not answer while another does, the caller sends what was not answered again, under the
+same numbers, on another path.
 The answering side does not start a call that is running, or that was acknowledged. The reply of a call that is not
 idempotent is kept until it is acknowledged and sent again, without its payload, when the call comes again. Calls that are
 idempotent may run again. \`acknowledge\` names a run of numbers that have all been answered; it is sent at least every 256
@@ -212,7 +213,7 @@ handle; the others fail (ESTALE, or OUTCOME_UNKNOWN in the caller's own books). 
 the failure CANCELLED if it was not seen or could be stopped. A request that comes after its cancel does not run.
 
 **Patience.** There is no limit on the length of a call. While a call takes long, the answering side sends \`working\` every 5 seconds,
-for at most 10 minutes. A caller gives up after 15 seconds in which nothing moved.
+for at most 10 minutes. A caller gives up after 15 seconds in which nothing moved, 60 on a path by Tor.
 
 **Goodbye.** \`goodbye\` says that the peer is offline from now on, or (reason 2) that this path ends.
 
@@ -220,5 +221,7 @@ for at most 10 minutes. A caller gives up after 15 seconds in which nothing move
 contents of a file) for so many milliseconds from the moment it *sent* the request; any later call renews it. Before the server lets
 another change what a lease covers, it sends \`recall\` and waits for the reply or for the lease to end. The caller's reply means that it has
 forgotten. \`change\` counts the changes of a share: a reply whose number is below that of a recall already seen may be used but not kept.
-Handles and locks live as long as the lease of their peer.
+Handles and locks live as long as the lease of their peer. All leases of a caller last as long as the reply to the newest of its
+calls with a \`leaseMs\` says. When that is shorter than before, the caller calls \`renewLeases\` three times, each after the answer of
+the one before; if one of them fails, it forgets all it has under leases. Until the third the server waits for the longer time.
 `;
