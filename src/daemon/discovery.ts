@@ -57,7 +57,7 @@ export async function startDiscovery(
           if (kind !== undefined && !peers.isOnline(peerId)) peers.link(peerId)?.hint(kind, address.host, address.port);
         }
       },
-      onNetworkChange: () => peers.wake(),
+      onNetworkChange: () => peers.networkChanged(),
       open: (events) => openLanSocket({ ...events, listenHost: host, clock }),
     });
     let timer: Timer = clock.after(INVITING_EVERY_MS, expiredInviting);

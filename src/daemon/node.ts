@@ -140,7 +140,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       store,
       clock,
       log,
-      onNetworkChange: () => peers.wake(),
+      onNetworkChange: () => peers.networkChanged(),
       onHeard(peerId, way) {
         const peer = store.peer(peerId)?.name;
         const text_ = `said ${way === 'dht' ? 'in the DHT' : 'at a peer in common'} where it can be reached`;

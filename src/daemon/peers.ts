@@ -60,8 +60,8 @@ export interface Peers extends PeerDirectory {
   /** Makes the running peers match the store. */
   refresh(): void;
   link(peerId: string): Link | undefined;
-  /** Sends to all who are reached, and dials all who are not, now. */
-  wake(): void;
+  /** This computer has other addresses: paths may be dead that do not know it yet. */
+  networkChanged(): void;
   isOnline(peerId: string): boolean;
   /** Takes a path that a handshake made; closes it when the peer is not known (any more). */
   attach(peerId: string, path: Path): void;
@@ -76,6 +76,7 @@ interface RunningPeer {
   readonly record: PeerRecord;
   readonly channel: PeerChannel;
   readonly link: Link;
+  readonly signalling: Signalling;
   readonly rates: PathRates;
   readonly mounted: MountedPeer;
   end(reason: CloseReason): void;
@@ -113,6 +114,7 @@ export function createPeers(options: PeersOptions): Peers {
       record,
       channel,
       link,
+      signalling,
       rates: createPathRates(channel, clock),
       mounted: { petname: fromText(record.name), peerId: record.peerId, remote },
       end(reason) {
@@ -193,11 +195,12 @@ export function createPeers(options: PeersOptions): Peers {
       else peer.link.attach(path);
     },
     link: (peerId) => running.get(peerId)?.link,
-    wake() {
-      for (const { link, channel } of running.values()) {
-        // What is sent from a new address moves the path there.
+    networkChanged() {
+      for (const { link, channel, signalling } of running.values()) {
+        // What is sent from a new address moves the path there, if no router stands in the way.
         for (const path of channel.paths) path.probe();
-        link.wake();
+        link.networkChanged();
+        signalling.networkChanged();
       }
     },
     list: () => list,

@@ -62,6 +62,8 @@ export interface Link {
   hear(candidates: readonly WireCandidate[], way: Way | undefined): void;
   /** Something changed: dial at once instead of waiting for the back-off. */
   wake(): void;
+  /** This computer has other addresses: what it has may be dead, and everything is dialled anew beside it. */
+  networkChanged(): void;
   /** A path that the peer made. */
   attach(path: Path): void;
   /** Idempotent; leaves the channel's paths alone. */
@@ -291,6 +293,12 @@ export function createLink(options: LinkOptions): Link {
       tryNow(targets(Infinity).filter((target) => target.way === way));
     },
     wake,
+    networkChanged() {
+      if (closed) return;
+      wake();
+      attempt?.abort();
+      void dial(targets(Infinity));
+    },
     attach(path) {
       if (closed) return path.close();
       adopt(path, false);

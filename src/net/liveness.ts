@@ -9,6 +9,11 @@ import { Keepalive } from './keepalive.ts';
 /** A peer that is waited for is asked after this silence, and then at this interval. Tuning, milliseconds. */
 const ASK_AFTER_MS = 1_000;
 const ASK_EVERY_MS = 500;
+/**
+ * A peer that was at work and falls silent is asked once, this much later: if it was cut off in the middle and comes
+ * back elsewhere, it is looked for by then.
+ */
+const QUIET_MS = 2_000;
 /** It is given up after this silence and so many unanswered pings: both, since our own process may have slept. */
 const GIVE_UP_MS = 3_000;
 const GIVE_UP_PINGS = 4;
@@ -23,14 +28,20 @@ export class Liveness {
   #lastPingAt = -Infinity;
   /** How long nothing had been heard when the wait began. */
   #pauseMs = 0;
+  /** What was heard last was data. */
+  #busy = false;
 
   constructor(now: number, keepalive = new Keepalive()) {
     this.lastHeardAt = now;
     this.#keepalive = keepalive;
   }
 
-  /** The peer was heard. What is still unanswered counts from now: call waiting() again. */
-  heard(now: number): void {
+  /**
+   * The peer was heard. What is still unanswered counts from now: call waiting() again.
+   * @param isData it is at work: what came is more than a sign of life.
+   */
+  heard(now: number, isData = false): void {
+    this.#busy = isData;
     if (this.#pings > 0) this.#keepalive.survived(this.#pauseMs);
     this.lastHeardAt = now;
     this.#waitingSince = undefined;
@@ -61,7 +72,8 @@ export class Liveness {
 
   /** When judge() is due next. */
   get dueAt(): number {
-    if (this.#waitingSince === undefined) return this.lastHeardAt + this.#keepalive.intervalMs;
+    if (this.#waitingSince === undefined)
+      return this.lastHeardAt + (this.#busy ? QUIET_MS : this.#keepalive.intervalMs);
     const silentSince = Math.max(this.#waitingSince, this.lastHeardAt);
     return Math.max(silentSince + ASK_AFTER_MS, this.#lastPingAt + ASK_EVERY_MS);
   }

@@ -19,18 +19,23 @@ import type { Meeting, MeetingSecret, Rendezvous, RendezvousWay } from './rendez
 import type { Way, Ways } from './ways.ts';
 
 /** Tuning. Milliseconds. */
-/** The addresses from before are tried alone for so long; a rendezvous is somebody else's computer. */
+/** At first the addresses from before are tried alone for so long; a rendezvous is somebody else's computer. */
 const HEAD_START_MS = 1000;
 /** What did not work last time begins so much later than what did. */
 const SECOND_CHOICE_MS = 1500;
 /** Somebody who did not come for so long is looked for seldom. */
 const SEEK_MS = 10 * 60_000;
+/** When this computer has other addresses it says so for so long, whether a path seems to live or not. */
+const MOVED_MS = 30_000;
 /** Changes that follow each other closely are told once. */
 const TELL_PAUSE_MS = 300;
 
 export interface Seeker {
-  /** Looks for the other side from now on; no effect when it does already. */
-  seek(): void;
+  /**
+   * Looks for the other side from now on; no effect when it does already.
+   * @param urgent at once: a path was lost that is missed.
+   */
+  seek(urgent?: boolean): void;
   /** Somebody is there: nothing is said or looked for any more. */
   rest(): void;
   /** Idempotent. */
@@ -99,7 +104,7 @@ export function createSeeker(options: SeekerOptions): Seeker {
   });
 
   return {
-    seek() {
+    seek(urgent = false) {
       if (isSeeking || meetings.size === 0) return;
       isSeeking = true;
       say();
@@ -109,7 +114,9 @@ export function createSeeker(options: SeekerOptions): Seeker {
           ways?.note(way, 'trying');
           meeting.attend('active');
         };
-        later(HEAD_START_MS + (first === undefined || first === way ? 0 : SECOND_CHOICE_MS), begin);
+        const isSecond = first !== undefined && first !== way;
+        if (urgent) begin();
+        else later(HEAD_START_MS + (isSecond ? SECOND_CHOICE_MS : 0), begin);
       }
       later(SEEK_MS, () => {
         for (const [way, meeting] of meetings) {
@@ -145,6 +152,8 @@ export interface SignallingOptions extends Omit<SeekerOptions, 'onSignal' | 'way
 export interface Signalling {
   /** The push `signal` came. */
   received(request: RequestOf<'signal'>, path: Path): void;
+  /** This computer has other addresses, and the peer may not hear of it by the paths that there are. */
+  networkChanged(): void;
   /** Idempotent. */
   close(): void;
 }
@@ -153,6 +162,8 @@ export function createSignalling(options: SignallingOptions): Signalling {
   const { channel, candidates, clock, onCandidates, onObserved } = options;
   const seeker = createSeeker({ ...options, onSignal: onCandidates });
   let telling: Timer | undefined;
+  let moved: Timer | undefined;
+  let wasLive = false;
 
   const tell = (path: Path): void => {
     const seen = path.kind === 'udp' ? splitAddress(path.remote) : undefined;
@@ -163,8 +174,10 @@ export function createSignalling(options: SignallingOptions): Signalling {
     });
   };
   const follow = (): void => {
-    if (channel.state === 'live') seeker.rest();
-    else seeker.seek();
+    const isLive = channel.state === 'live';
+    if (isLive && moved === undefined) seeker.rest();
+    else seeker.seek(moved !== undefined || (wasLive && channel.state === 'reconnecting'));
+    wasLive = isLive;
   };
 
   const stops = [
@@ -185,8 +198,17 @@ export function createSignalling(options: SignallingOptions): Signalling {
       if (voter !== undefined) onObserved({ host: observedHost, port: observedPort }, voter);
       onCandidates(candidates.accept(told), undefined);
     },
+    networkChanged() {
+      moved?.cancel();
+      moved = clock.after(MOVED_MS, () => {
+        moved = undefined;
+        follow();
+      });
+      follow();
+    },
     close() {
       telling?.cancel();
+      moved?.cancel();
       for (const stop of stops) stop();
       seeker.close();
     },

@@ -35,6 +35,8 @@ const PONG_LIMIT_BYTES = 2 * 1024 * 1024;
 /** Tuning. Milliseconds. */
 const TICK_MS = 1000;
 const KEEPALIVE_MS = 20_000;
+/** A peer that was at work and falls silent is asked once, this much later (liveness.ts says why). */
+const QUIET_MS = 2_000;
 /** The path ends when a ping is not answered and nothing else shows life for so long. */
 const PING_PATIENCE_MS = { fast: 5_000, slow: 20_000 } as const;
 /** Ticks that come so much too late: the process did not run, and silence counts anew. */
@@ -91,6 +93,8 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   let hasEnded = false;
   let pingSentAt: number | undefined;
   let lastSentAt = clock.now();
+  /** What was heard last was a frame. */
+  let isBusy = false;
   /** Silence before this does not count. */
   let countedFrom = -Infinity;
   /** Of what was sent, as far as is known. */
@@ -107,7 +111,9 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
     tickedAt = now;
     const askedAt = pingSentAt === undefined ? Infinity : Math.max(pingSentAt, statistics.lastHeardAt, countedFrom);
     if (now - askedAt > PING_PATIENCE_MS[pace]) return end('timeout');
-    if (pingSentAt === undefined && now - Math.max(lastSentAt, statistics.lastHeardAt) >= KEEPALIVE_MS) ping();
+    const isQuiet = isBusy && now - statistics.lastHeardAt >= QUIET_MS;
+    const isIdle = now - Math.max(lastSentAt, statistics.lastHeardAt) >= KEEPALIVE_MS;
+    if (pingSentAt === undefined && (isQuiet || isIdle)) ping();
     if (rekeying?.isInitiator === true && !rekeying.isUnderWay() && stream.needsRekey(now)) {
       const message = rekeying.begin();
       if (message !== undefined) write([Uint8Array.of(TYPE.rekeyRequest), message]);
@@ -166,6 +172,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
       options.onConfirmed?.();
     }
     const type = frame[0];
+    isBusy = type === 0 || type === 1;
     const body = frame.subarray(1);
     switch (type) {
       case 0:

@@ -156,7 +156,7 @@ class KcpPath implements UdpPath {
     const now = this.#clock.now();
     this.#bytesReceived += plain.length + DATAGRAM_OVERHEAD_BYTES;
     if (plain[0] === DATAGRAM_TYPES.challenge) this.#liveness.challenged(now);
-    else this.#liveness.heard(now);
+    else this.#liveness.heard(now, plain[0] === DATAGRAM_TYPES.kcp || plain[0] === DATAGRAM_TYPES.fragment);
     if (from !== this.#roaming.remote) this.#heardFrom(from, now);
     if (plain[0] === DATAGRAM_TYPES.kcp) this.#inputSegments(plain);
     else this.#inputControl(plain, from, now);
