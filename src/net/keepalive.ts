@@ -22,6 +22,8 @@ const SUCCESSES_MOST = 640;
 const FULL_PART = 0.9;
 /** A path lost after a pause, and a new one to the same peer within this time: the peer was there all along. */
 const REACHED_AGAIN_MS = 30_000;
+/** The new one may also be made before the old one is given up. */
+const REACHED_BEFORE_MS = 10_000;
 /** Peers that are remembered. */
 const MAX_PEERS = 1024;
 
@@ -31,6 +33,7 @@ export class Keepalive {
   #needed = SUCCESSES;
   #lengthened = false;
   #lost: { readonly at: number; readonly pauseMs: number } | undefined;
+  #reachedAt = Number.NEGATIVE_INFINITY;
 
   get intervalMs(): number {
     return this.#intervalMs;
@@ -58,13 +61,15 @@ export class Keepalive {
 
   /** After so long without a word the peer was asked and did not answer any more. */
   lost(pauseMs: number, now: number): void {
-    this.#lost = { at: now, pauseMs };
+    if (now - this.#reachedAt <= REACHED_BEFORE_MS) this.rebound(pauseMs);
+    else this.#lost = { at: now, pauseMs };
   }
 
   /** A new path to the peer was made. */
   reached(now: number): void {
     const lost = this.#lost;
     this.#lost = undefined;
+    this.#reachedAt = now;
     if (lost !== undefined && now - lost.at <= REACHED_AGAIN_MS) this.rebound(lost.pauseMs);
   }
 }

@@ -16,6 +16,7 @@ import type { Frame } from '../wire/frame.ts';
 import { MESSAGES } from '../wire/schema.ts';
 import type { CallName, RequestOf } from '../wire/schema.ts';
 import type { Fields, Message } from '../wire/types.ts';
+import { CallQueue } from './call-queue.ts';
 import type { CallOptions, CallResult } from './channel.ts';
 import { laneOf } from './channel-path.ts';
 import type { ChannelPath } from './channel-path.ts';
@@ -24,12 +25,13 @@ import type { Lane } from './path.ts';
 /** Specification of version 1: more calls than this at once may be answered with OVERLOADED. */
 export const MAX_CALLS_IN_FLIGHT = 1024;
 
-/** Tuning: bytes of requests in flight; more wait here. What is on a slow path stays there when a better one comes. */
+/**
+ * Tuning: bytes of requests in flight; more wait here, and small calls go past them. What is on a slow path stays there
+ * when a better one comes.
+ */
 const MAX_BYTES_IN_FLIGHT = { fast: 32 * 1024 * 1024, slow: 2 * 1024 * 1024 } as const;
 /** Calls that wait for their turn; more fail with OVERLOADED. */
 const MAX_WAITING = 16_384;
-/** Places of the waiting list that are done with before it is moved up. */
-const COMPACT_AFTER = 1024;
 /** Answers after which an acknowledgement goes out at once; else it waits for a tick. */
 const ACKNOWLEDGE_EVERY = 256;
 /** A call that nobody says a word about ends after so many patiences, whatever else goes on. */
@@ -85,8 +87,8 @@ export class OutgoingCalls {
   readonly #options: OutgoingCallsOptions;
   /** In the order of their numbers. */
   readonly #open = new Map<number, OpenCall>();
-  #waiting: OpenCall[] = [];
-  #waitingHead = 0;
+  /** By lane, like frames: independent of each other. */
+  readonly #waiting: Readonly<Record<Lane, CallQueue<OpenCall>>> = { 0: new CallQueue(), 1: new CallQueue() };
   #nextId = 1;
   #inFlight = 0;
   #bytesInFlight = 0;
@@ -113,7 +115,8 @@ export class OutgoingCalls {
     return new Promise((resolve, reject) => {
       const { signal, payload } = options;
       if (signal?.aborted === true) return reject(new PeerfsError('EINTR'));
-      if (this.#waiting.length - this.#waitingHead >= MAX_WAITING) return reject(new PeerfsError('OVERLOADED'));
+      if (this.#waiting[0].length + this.#waiting[1].length >= MAX_WAITING)
+        return reject(new PeerfsError('OVERLOADED'));
       const message: Message = MESSAGES[name];
       const payloadBytes = payload?.length ?? 0;
       if (payloadBytes > message.requestPayload) return reject(new PeerfsError('E2BIG'));
@@ -150,30 +153,25 @@ export class OutgoingCalls {
       }
       this.#wanted += 1;
       this.#open.set(id, call);
-      this.#waiting.push(call);
+      this.#waiting[call.lane].push(call);
       this.pump();
     });
   }
 
   /** Sends what waits, as far as the bounds allow. */
   pump(): void {
-    for (;;) {
-      const call = this.#waiting[this.#waitingHead];
-      if (call === undefined) break;
-      const path = this.#options.activePath();
-      if (path === undefined) return;
-      const maxBytes = MAX_BYTES_IN_FLIGHT[path.slow ? 'slow' : 'fast'];
-      const full = this.#inFlight >= MAX_CALLS_IN_FLIGHT || this.#bytesInFlight >= maxBytes;
-      if (full && !call.abandoned) return;
-      this.#waitingHead += 1;
-      if (this.#waitingHead === COMPACT_AFTER) {
-        this.#waiting = this.#waiting.slice(this.#waitingHead);
-        this.#waitingHead = 0;
+    for (const lane of [0, 1] as const) {
+      const waiting = this.#waiting[lane];
+      for (let call = waiting.first; call !== undefined; call = waiting.first) {
+        const path = this.#options.activePath();
+        if (path === undefined) return;
+        const maxBytes = lane === 0 ? Infinity : MAX_BYTES_IN_FLIGHT[path.slow ? 'slow' : 'fast'];
+        const full = this.#inFlight >= MAX_CALLS_IN_FLIGHT || this.#bytesInFlight >= maxBytes;
+        if (full && !call.abandoned) break;
+        waiting.shift();
+        if (this.#open.get(call.id) === call && call.path === undefined) this.#transmit(call, path);
       }
-      if (this.#open.get(call.id) === call && call.path === undefined) this.#transmit(call, path);
     }
-    this.#waiting = [];
-    this.#waitingHead = 0;
   }
 
   #transmit(call: OpenCall, path: ChannelPath): void {
@@ -281,25 +279,24 @@ export class OutgoingCalls {
 
   /** What was sent there and not answered is sent again elsewhere, in order and before anything newer. */
   pathLost(path: ChannelPath): void {
-    const again: OpenCall[] = [];
+    const again: Record<Lane, OpenCall[]> = { 0: [], 1: [] };
     for (const call of this.#open.values()) {
       if (call.path !== path) continue;
       this.#leaveFlight(call);
-      again.push(call);
+      again[call.lane].push(call);
     }
-    if (again.length > 0) this.#waiting = [...again, ...this.#waiting.slice(this.#waitingHead)];
-    if (again.length > 0) this.#waitingHead = 0;
+    for (const lane of [0, 1] as const) this.#waiting[lane].prepend(again[lane]);
     this.pump();
   }
 
   /** The peer that comes back is another boot: it knows none of these calls, their handles or their outcomes. */
   peerRestarted(): void {
     this.#answered = [];
-    const keep: OpenCall[] = [];
+    const keep: Record<Lane, OpenCall[]> = { 0: [], 1: [] };
     for (const call of [...this.#open.values()]) {
       this.#leaveFlight(call);
       if (!call.abandoned && !call.namesHandle && (call.message.idempotent || !call.sentBefore)) {
-        keep.push(call);
+        keep[call.lane].push(call);
         continue;
       }
       this.#open.delete(call.id);
@@ -312,15 +309,13 @@ export class OutgoingCalls {
           : new PeerfsError('OUTCOME_UNKNOWN', 'the peer was restarted while it had the call'),
       );
     }
-    this.#waiting = keep;
-    this.#waitingHead = 0;
+    for (const lane of [0, 1] as const) this.#waiting[lane].replace(keep[lane]);
   }
 
   /** Every caller gets the error. What the peer may have seen stays, to be cancelled when it is back. */
   failAll(code: ErrorCode): void {
     for (const call of [...this.#open.values()]) this.#giveUp(call, code);
-    this.#waiting = this.#waiting.slice(this.#waitingHead).filter((call) => this.#open.has(call.id));
-    this.#waitingHead = 0;
+    for (const lane of [0, 1] as const) this.#waiting[lane].keep((call) => this.#open.has(call.id));
   }
 
   /** @param moved whether the paths carried enough bytes to count as progress. */

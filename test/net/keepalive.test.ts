@@ -64,6 +64,16 @@ describe('keepalive: the interval', () => {
     assert.equal(keepalive.intervalMs, 10_000);
   });
 
+  it('a path given up after a pause when a new one was made already counts the same', () => {
+    const keepalive = new Keepalive();
+    keepalive.reached(0);
+    keepalive.lost(20_000, 600_000);
+    assert.equal(keepalive.intervalMs, 20_000);
+    keepalive.reached(700_000);
+    keepalive.lost(20_000, 702_000);
+    assert.equal(keepalive.intervalMs, 10_000);
+  });
+
   it('is remembered by peer, for so many peers', () => {
     const all = new Keepalives();
     const first = all.of('first');

@@ -250,6 +250,20 @@ describe('moving: Tor and a direct path', () => {
     assert.deepEqual(writes.failures, []);
     assert.ok(writes.finished > 400);
   });
+
+  it('small calls go past the writes that wait for room on Tor', async () => {
+    const { server } = counting();
+    const pair = createMovingPair(73, server);
+    pair.tor(0);
+    await pair.clock.run(5_000);
+    const writes = keepCalling(pair, 1000, writing);
+    await pair.clock.run(100);
+    const small = watch(pair.client.call('unlink', file(1)));
+    await pair.clock.run(2_100);
+    assert.ok(small.result);
+    assert.ok(writes.finished < 500);
+    writes.stop();
+  });
 });
 
 describe('moving: all paths are dead for a while', () => {

@@ -264,3 +264,22 @@ test('a frame longer than the limit breaks the path', async () => {
   await run(500);
   assert.deepEqual(b.ends, ['broken']);
 });
+
+test('a router that forgets an idle binding is noticed by the challenge, and is kept busy from then on', async () => {
+  const world = createWorld();
+  const { a, b, clock, run } = world;
+  let heardAt = 0;
+  let rebounds = 0;
+  world.drop = () => {
+    // The router of `a` has another port for it after 18 s of silence.
+    if (clock.now() - heardAt > 18_000) {
+      rebounds += 1;
+      a.address = { host: a.address.host, port: a.address.port + 1 };
+    }
+    heardAt = clock.now();
+    return false;
+  };
+  await run(600_000);
+  assert.deepEqual([a.ends, b.ends], [[], []]);
+  assert.ok(rebounds >= 1 && rebounds <= 3, `${rebounds} times`);
+});
