@@ -129,16 +129,3 @@ function switchesOff(flags: Interfaces.FlagInput): Record<string, false> {
 function lines(text: string): string {
   return text.split('\n').map(escapeControls).join('\n');
 }
-
-/** Rows under headings, in columns as wide as their widest cell. */
-export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = headings.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]?.length ?? 0)));
-  return [headings, ...rows]
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
-}

@@ -21,7 +21,9 @@ export function report(error: unknown, argv: readonly string[], command: string 
   const failure = failureOf(error, command);
   if (argv.includes('--json')) {
     const { code, message, hint } = failure;
-    process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`);
+    // What watch prints is read line by line.
+    const indent = command === 'watch' ? 0 : 2;
+    process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, indent)}\n`);
   }
   process.stderr.write(`peerfs: ${escapeControls(failure.message)}\n`);
   if (failure.hint !== undefined) process.stderr.write(`${escapeControls(failure.hint)}\n`);

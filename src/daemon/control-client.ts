@@ -15,6 +15,10 @@ import type { Home } from './home.ts';
 
 export interface AskOptions {
   readonly onProgress?: (text: string) => void;
+  /** Gets what the node says in place of onProgress, where a method's progress is for programs. */
+  readonly onLine?: (line: string) => void;
+  /** Aborting ends the wait with CANCELLED; a node cannot be told to give up what it has begun. */
+  readonly signal?: AbortSignal;
   /** Fail with ETIMEDOUT after this time. Without it the answer is waited for: accepting may take days. */
   readonly limitMs?: number;
 }
@@ -43,27 +47,35 @@ export function askNode<M extends ControlMethod>(
       return;
     }
     const socket = connect(socketAddress(home.socket, folder));
+    let heard = false;
+    const cancel = () => done(() => reject(new PeerfsError('CANCELLED', 'cancelled')));
     const done = (settle: () => void) => {
       clearTimeout(silence);
       clearTimeout(limit);
+      options.signal?.removeEventListener('abort', cancel);
       socket.destroy();
       settle();
     };
     const silence = setTimeout(() => options.onProgress?.('Waiting for the node to answer...'), SILENCE_MS);
     const limit =
       options.limitMs === undefined ? undefined : setTimeout(() => done(() => reject(mute(home))), options.limitMs);
+    options.signal?.addEventListener('abort', cancel, { once: true });
+    if (options.signal?.aborted === true) cancel();
     socket.on('connect', () => socket.write(`${JSON.stringify({ version: CONTROL_VERSION, method, params })}\n`));
     socket.on('error', (error) => done(() => reject(notRunning(home, error))));
     socket.on('close', () => {
       closeSync(folder);
       clearTimeout(silence);
       clearTimeout(limit);
-      reject(new PeerfsError('NODE_NOT_RUNNING', 'the node ended before it answered', { hint: seeLog(home) }));
+      options.signal?.removeEventListener('abort', cancel);
+      const message = heard ? 'the node has stopped' : 'the node ended before it answered';
+      reject(new PeerfsError('NODE_NOT_RUNNING', message, { hint: seeLog(home) }));
     });
     readJsonLines(socket, (reply) => {
       if (typeof reply !== 'object' || reply === null) return;
       clearTimeout(silence);
-      if ('progress' in reply) options.onProgress?.(String(reply.progress));
+      heard = true;
+      if ('progress' in reply) (options.onLine ?? options.onProgress)?.(String(reply.progress));
       else if ('result' in reply) done(() => resolve(reply.result as ControlCalls[M]['result']));
       else if ('error' in reply) done(() => reject(fromControlError(reply.error as ControlError)));
     });

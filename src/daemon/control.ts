@@ -20,10 +20,15 @@ import { toControlError, traceOf, understand } from './failure.ts';
 
 /** Connections at once; more are refused. */
 const CONNECTIONS = 64;
+/** What may wait for a caller that does not read, beyond one more line: progress above it is dropped. Tuning, bytes. */
+const BACKLOG_BYTES = 1024 * 1024;
 
 export interface ControlContext {
-  /** Tells the user what is going on. */
-  progress(text: string): void;
+  /**
+   * Tells the user what is going on.
+   * @returns false when it was dropped: the caller is gone, or reads too slowly.
+   */
+  progress(text: string): boolean;
   /** Aborted when the caller is gone. */
   readonly signal: AbortSignal;
 }
@@ -109,7 +114,12 @@ function serveConnection(socket: Socket, handlers: ControlHandlers, log: Logger)
   readJsonLines(socket, (value) => {
     if (asked) return;
     asked = true;
-    const context: ControlContext = { progress: (text) => send({ progress: text }), signal: gone.signal };
+    const progress = (text: string): boolean => {
+      if (!socket.writable || socket.writableLength > BACKLOG_BYTES) return false;
+      send({ progress: text });
+      return true;
+    };
+    const context: ControlContext = { progress, signal: gone.signal };
     answer(value, handlers, context)
       .catch((error: unknown): ControlReply => {
         if (understand(error) === undefined) log.error('control.failed', { error: traceOf(error) });

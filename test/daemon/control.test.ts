@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -7,9 +8,12 @@ import { PeerfsError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import { askNode } from '../../src/daemon/control-client.ts';
 import { CONTROL_LINE_BYTES } from '../../src/daemon/control-protocol.ts';
-import { openControlSocket, type ControlHandlers } from '../../src/daemon/control.ts';
+import { openControlSocket, type ControlContext, type ControlHandlers } from '../../src/daemon/control.ts';
 import { prepareHome } from '../../src/daemon/home.ts';
 import { temporaryFolder } from './temporary-home.ts';
+
+/** What the handler of watch was given, the last at the end. */
+const watching: ControlContext[] = [];
 
 const handlers = {
   unshare: async (given, { progress }) => {
@@ -17,6 +21,12 @@ const handlers = {
     if (given['name'] === 'none') throw new PeerfsError('UNKNOWN_SHARE', 'there is none', { hint: 'look' });
     return { name: String(given['name']) };
   },
+  watch: (_given, { progress, signal }) =>
+    new Promise((resolve) => {
+      watching.push({ progress, signal });
+      progress('{"begun":true}');
+      signal.addEventListener('abort', () => resolve({}));
+    }),
 } as Partial<ControlHandlers> as ControlHandlers;
 
 async function open(t: TestContext, folder = temporaryFolder(t)) {
@@ -88,5 +98,48 @@ describe('the control socket', () => {
     }
     assert.equal(await raw(home.socket, Buffer.alloc(CONTROL_LINE_BYTES + 1, 65)), '');
     assert.deepEqual(await askNode(home, 'unshare', { name: 'still' }), { name: 'still' });
+  });
+
+  it('a caller that looks on gets lines until it leaves, and the handler knows when it does', async (t) => {
+    const { home } = await open(t);
+    const enough = new AbortController();
+    const lines: string[] = [];
+    const said: string[] = [];
+    const asked = askNode(
+      home,
+      'watch',
+      {},
+      {
+        onLine: (line) => (lines.push(line), enough.abort()),
+        onProgress: (text) => said.push(text),
+        signal: enough.signal,
+      },
+    );
+    await assert.rejects(asked, { code: 'CANCELLED' });
+    assert.deepEqual(lines, ['{"begun":true}']);
+    assert.deepEqual(said, []);
+    const { signal, progress } = watching.at(-1) ?? assert.fail('watch was not asked for');
+    if (!signal.aborted) await once(signal, 'abort');
+    assert.equal(progress('to nobody'), false);
+    await assert.rejects(askNode(home, 'watch', {}, { signal: enough.signal }), { code: 'CANCELLED' });
+  });
+
+  it('a node that stops while one looks on is said to have stopped', async (t) => {
+    const { home, control } = await open(t);
+    const asked = askNode(home, 'watch', {}, { onLine: () => control.close() });
+    await assert.rejects(asked, { code: 'NODE_NOT_RUNNING', message: 'the node has stopped' });
+  });
+
+  it('what a caller does not read is kept up to a limit, then dropped', async (t) => {
+    const { home } = await open(t);
+    const socket = connect(home.socket, () => socket.write('{"version":1,"method":"watch","params":{}}\n'));
+    t.after(() => socket.destroy());
+    await once(socket, 'readable');
+    socket.pause();
+    const { progress } = watching.at(-1) ?? assert.fail('watch was not asked for');
+    let taken = 0;
+    while (progress('x'.repeat(64 * 1024))) taken++;
+    assert.ok(taken > 4 && taken < 64, `${taken} lines of 64 KiB were taken`);
+    assert.equal(progress('more'), false);
   });
 });

@@ -1,4 +1,5 @@
-import { command, table } from '../command.ts';
+import { command } from '../command.ts';
+import { table } from '../layout.ts';
 
 export default command({
   summary: 'List invitations: those made here, and those this node is still accepting.',

@@ -2,32 +2,14 @@ import { Args, Flags } from '@oclif/core';
 import { resolve } from 'node:path';
 import { isRunning } from '../../daemon/control-client.ts';
 import type { MountStatus } from '../../daemon/control-protocol.ts';
-import type { Home } from '../../daemon/home.ts';
-import { launchNode, runNode, type LaunchOptions, type ReadyReport } from '../../daemon/launch.ts';
-import { codeOf, PeerfsError } from '../../errors.ts';
+import { runNode } from '../../daemon/launch.ts';
+import { launchUnlessOvertaken } from '../../daemon/overtaken-launch.ts';
+import { PeerfsError } from '../../errors.ts';
 import { escapeControls } from '../../log.ts';
 import { overridesOf, startFlags } from '../arguments.ts';
 import { command } from '../command.ts';
 
 const mounted = (mount: MountStatus) => `Your peers are in ${escapeControls(mount.directory)}`;
-
-/** How long a node that another command has just started may take until it answers, milliseconds. */
-const OTHER_START_MS = 20_000;
-const LOOK_MS = 50;
-
-/** @returns undefined when another command started a node at the same time, which answers now. */
-async function launchUnlessOvertaken(options: LaunchOptions, home: Home): Promise<ReadyReport | undefined> {
-  try {
-    return await launchNode(options);
-  } catch (error) {
-    if (codeOf(error) !== 'NODE_ALREADY_RUNNING') throw error;
-    for (const end = performance.now() + OTHER_START_MS; !(await isRunning(home));) {
-      if (performance.now() > end) throw error;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
-    return undefined;
-  }
-}
 
 export default command({
   summary: 'Mount the peers as folders; starts the node if none runs.',
@@ -68,7 +50,7 @@ export default command({
       }
     }
     const ignored = Object.keys(options.overrides);
-    if (ignored.length > 0) say(`The node runs already: ${ignored.map((key) => `--${key}`).join(', ')} not applied.`);
+    if (ignored.length > 0) say(`The node runs already, with its own settings; not applied: ${ignored.join(', ')}.`);
     const mount = await ask('mount', request);
     print(mount, mounted(mount));
   },

@@ -1,5 +1,6 @@
 import type { PeerStatus } from '../../daemon/control-protocol.ts';
-import { command, table } from '../command.ts';
+import { command } from '../command.ts';
+import { table } from '../layout.ts';
 
 export const peerTable = (rows: readonly PeerStatus[]): string =>
   table(

@@ -1,5 +1,6 @@
 import { escapeControls } from '../../log.ts';
-import { command, table } from '../command.ts';
+import { command } from '../command.ts';
+import { table } from '../layout.ts';
 
 export default command({
   summary: 'List what this node shares.',
