@@ -46,6 +46,7 @@ import { IncomingCalls } from './incoming-calls.ts';
 import { OutgoingCalls } from './outgoing-calls.ts';
 import type { Path, PathEnd } from './path.ts';
 import { Silence } from './silence.ts';
+import { SleepWatch } from './sleep-watch.ts';
 
 /** DESIGN of the states, milliseconds: the default of `patienceMs`, and so many times that on a slow path. */
 const PATIENCE_MS = 15_000;
@@ -57,8 +58,6 @@ const TICK_MS = 250;
 const PROGRESS_BYTES = 1024;
 /** A call is a first touch if no frame came for so long: programs at work do not pause, people do. Milliseconds. */
 const IDLE_MS = 500;
-/** Between two looks at the clocks these were lost: the computer slept. Milliseconds. */
-const SLEPT_MS = 5_000;
 /** A path that was not heard for so long while the peer calls on another is asked for a sign of life. Milliseconds. */
 const QUIET_MS = 500;
 
@@ -87,6 +86,7 @@ class ChannelToPeer implements PeerChannel {
   readonly peerId: string;
   readonly #options: PeerChannelOptions;
   readonly #silence = new Silence();
+  readonly #sleep: SleepWatch;
   readonly #outgoing: OutgoingCalls;
   readonly #incoming: IncomingCalls;
   readonly #stateListeners = new Set<(state: ChannelState) => void>();
@@ -106,9 +106,6 @@ class ChannelToPeer implements PeerChannel {
   #tickedAt: number;
   /** When the last frame came, Clock.now(). */
   #frameAt = -Infinity;
-  /** How far the calendar is ahead of the clock: some clocks stand still while the computer sleeps. */
-  #wallAheadMs: number;
-  #wokeAt = -Infinity;
   /** The last path that calls rode on was slow. */
   #wasSlow = false;
 
@@ -119,7 +116,7 @@ class ChannelToPeer implements PeerChannel {
     this.#outgoing = new OutgoingCalls({ patienceMs: (path) => this.#patienceOn(path?.slow), activePath });
     this.#incoming = new IncomingCalls({ activePath, malformed: () => (this.#malformed += 1) });
     this.#tickedAt = options.clock.now();
-    this.#wallAheadMs = options.clock.wallMs() - this.#tickedAt;
+    this.#sleep = new SleepWatch(options.clock);
     this.#wake();
   }
 
@@ -198,18 +195,10 @@ class ChannelToPeer implements PeerChannel {
   #begin(): void {
     const now = this.#options.clock.now();
     const idle = now - this.#frameAt >= IDLE_MS;
-    this.#silence.begin(!this.#wokeLately(now) && (idle || this.#state !== 'live'));
+    this.#silence.begin(!this.#sleep.wokeLately() && (idle || this.#state !== 'live'));
     this.#paths.expectAnswers();
     this.#wake();
     this.touch();
-  }
-
-  /** Whether the calendar went on without the clock: the peer may have given us up, and must be found again. */
-  #wokeLately(now: number): boolean {
-    const aheadMs = this.#options.clock.wallMs() - now;
-    if (aheadMs - this.#wallAheadMs >= SLEPT_MS) this.#wokeAt = now;
-    this.#wallAheadMs = aheadMs;
-    return now - this.#wokeAt < PATIENCE_MS;
   }
 
   #patienceOn(isSlow = this.#wasSlow): number {
@@ -413,8 +402,7 @@ class ChannelToPeer implements PeerChannel {
     this.#timer = undefined;
     const now = this.#options.clock.now();
     const elapsedMs = Math.min(now - this.#tickedAt, 2 * TICK_MS);
-    if (now - this.#tickedAt >= SLEPT_MS) this.#wokeAt = now;
-    if (this.#wokeLately(now)) this.#silence.endTouch();
+    if (this.#sleep.wokeLately(now - this.#tickedAt - TICK_MS)) this.#silence.endTouch();
     const { heard, bytesMoved } = this.#paths.tick(elapsedMs, (slow) => this.#patienceOn(slow));
     this.#choose();
     if (heard) this.#heard();
