@@ -14,7 +14,7 @@ import { askNode } from './control-client.ts';
 import { missingLibrary } from './failure.ts';
 import { homeFault, quoted, reasonOf, type Home } from './home.ts';
 import { parseListen } from './setting-values.ts';
-import { readSecret, readTurnServers } from './turn-servers.ts';
+import { readTurnServers } from './turn-servers.ts';
 
 export interface Finding {
   readonly check: string;
@@ -195,7 +195,6 @@ function checkSettings(home: Home): Finding {
     const config = loadConfig(home.configFile);
     // What the node would stumble on at its start.
     readTurnServers(config['turn.servers']);
-    if (config['tor.passwordFile'] !== '') readSecret(config['tor.passwordFile']);
     return ok('settings', existsSync(home.configFile) ? home.configFile : 'all as they come');
   } catch (error) {
     const hint = error instanceof PeerfsError ? error.hint : undefined;

@@ -71,7 +71,7 @@ export const TEXTS = {
 };
 
 export const SERVERS = listOf(isServer, 'a list as JSON, ["host:port"]; [] for none');
-export const BLOCKS = listOf(isBlock, 'a list as JSON, ["192.0.2.0/24","2001:db8::/32"]; [] for none');
+export const BLOCKS = listOf(isBlock, 'a list as JSON, ["192.0.2.0/24","2001:db8::/32"]; [] for no rule');
 
 export const TOR = {
   parse: (value: unknown) => (typeof value === 'string' && isTor(value) ? value : undefined),

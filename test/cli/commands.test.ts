@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { OFFLINE } from '../e2e/lab.ts';
 
 const CLI = join(import.meta.dirname, '../../src/cli/main.js');
 
@@ -27,6 +28,9 @@ describe('the command line', { timeout: 120_000 }, () => {
 
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'peerfs-cli-'));
+    // The nodes ask nobody outside.
+    mkdirSync(join(folder, 'home'), { mode: 0o700 });
+    writeFileSync(join(folder, 'home', 'config'), OFFLINE, { mode: 0o600 });
   });
   after(() => {
     peerfs(['stop']);
@@ -145,6 +149,12 @@ COMP_WORDS=(${list}); COMP_CWORD=${words.length - 1}; _peerfs; printf '%s\n' "\$
     assert.equal(peerfs(['config', 'get', 'patienceMs']).stdout, '2000\n');
     assert.equal(peerfs(['config', 'set', 'patienceMs', '--default']).status, 0);
     assert.equal(peerfs(['config', 'get', 'patienceMs']).stdout, '15000\n');
+    const servers = '["stun.example:3478","[2001:db8::1]:3478"]';
+    assert.equal(peerfs(['config', 'set', 'stun.servers', servers]).status, 0);
+    assert.equal(peerfs(['config', 'get', 'stun.servers']).stdout, `${servers}\n`);
+    assert.equal(peerfs(['config', 'set', 'stun.servers', '[]']).status, 0);
+    assert.equal(peerfs(['config', 'set', 'tor', '"off"']).stdout, 'tor = off\n');
+    assert.equal(peerfs(['config', 'set', 'turn.servers', '[{"url":"turns:h"}]']).status, 2);
   });
 
   it('the unit of the service names this home and is removed again', () => {

@@ -16,6 +16,7 @@ import {
   type ConfigKey,
 } from '../../src/daemon/config.ts';
 import { parseListen } from '../../src/daemon/setting-values.ts';
+import { packageRoot } from '../../src/daemon/version.ts';
 import { codeOf } from '../../src/errors.ts';
 import { temporaryFolder } from './temporary-home.ts';
 
@@ -72,6 +73,16 @@ describe('settings', () => {
     assert.equal(config.dht, false);
     assert.deepEqual(config['addresses.deny'], ['10.0.0.0/8', '2001:db8::/32']);
     for (const key of CONFIG_KEYS) assert.deepEqual(parseSetting(key, showSetting(key, config[key])), config[key], key);
+  });
+
+  it('every setting, and no other, is in the table of the documentation', () => {
+    const text = readFileSync(join(packageRoot(), 'docs/configuration.md'), 'utf8');
+    const [, table = ''] = text.split('## Settings');
+    const named = table
+      .split('\n## ')[0]
+      ?.match(/^\| `[^`]+`/gm)
+      ?.map((cell) => cell.slice(3, -1));
+    assert.deepEqual(named?.sort(), [...CONFIG_KEYS].sort());
   });
 
   it('what cannot be meant is refused', () => {
