@@ -22,7 +22,7 @@ const STUN_SERVER = join(import.meta.dirname, 'stun-server.js');
 
 /** Where the servers are. */
 export const SERVER = '11.77.0.10';
-const STUN = ['11.77.0.10:3478', '11.77.0.11:3478'] as const;
+export const STUN_SERVERS = ['11.77.0.10:3478', '11.77.0.11:3478'] as const;
 const TURN_PORT = 3479;
 const TOR_PORTS = [9101, 9102, 9103, 9104, 9105, 9106, 9107, 9108] as const;
 const DHT_NODES = 20;
@@ -137,12 +137,12 @@ async function startServers(options: NatLabOptions, lab: NatLab): Promise<string
   const enter = lab.enter('srv');
   const lines = ['portMapping = false'];
   if (options.stun === true) {
-    const [program = '', ...args] = [...enter, process.execPath, STUN_SERVER, ...STUN];
+    const [program, ...args] = [...enter, process.execPath, STUN_SERVER, ...STUN_SERVERS];
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     lab.atEnd(() => endOf(child));
     await once(child.stdout, 'data');
   }
-  lines.push(`stun.servers = ${JSON.stringify(options.stun === true ? STUN : [])}`);
+  lines.push(`stun.servers = ${JSON.stringify(options.stun === true ? STUN_SERVERS : [])}`);
   if (options.turn !== undefined) {
     const coturn = await startCoturn({ listen: SERVER, port: TURN_PORT, enter });
     lab.atEnd(() => coturn.close());
@@ -216,7 +216,7 @@ export interface Watching {
 
 /** `peerfs watch --json` on this host. */
 export function watch(host: Host): Watching {
-  const [program = '', ...args] = [...host.enter, process.execPath, CLI, 'watch', '--json'];
+  const [program, ...args] = [...host.enter, process.execPath, CLI, 'watch', '--json'];
   const child = spawn(program, args, {
     env: { ...process.env, PEERFS_HOME: host.home },
     stdio: ['ignore', 'pipe', 'ignore'],
