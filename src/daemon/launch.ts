@@ -95,8 +95,8 @@ export function runNode(options: LaunchOptions): ForegroundNode {
 
 function spawnNode(node: NodeArguments, stdio: ('ignore' | 'pipe' | 'inherit' | 'ipc' | number)[]): ChildProcess {
   const { home, overrides, mount, foreground } = node;
-  const argument = JSON.stringify({ home, overrides, mount, foreground } satisfies NodeArguments);
-  return spawn(process.execPath, [join(import.meta.dirname, 'main.js'), argument], {
+  const argument = JSON.stringify({ home, mount, foreground } satisfies Omit<NodeArguments, 'overrides'>);
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'main.js'), argument], {
     // A terminal's Ctrl-C reaches the foreground command, which passes it on once.
     detached: true,
     cwd: '/',
@@ -104,6 +104,9 @@ function spawnNode(node: NodeArguments, stdio: ('ignore' | 'pipe' | 'inherit' | 
     // A code that an acceptance is to find there is no business of the node's.
     env: { ...process.env, PEERFS_CODE: undefined, UV_THREADPOOL_SIZE: String(THREADS) },
   });
+  // Settings may hold what is not for everybody's eyes (a bridge): they do not stand among the arguments.
+  if (child.connected) child.send(overrides, () => undefined);
+  return child;
 }
 
 function readiness(

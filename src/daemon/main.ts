@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { systemClock } from '../clock.ts';
 import { EXIT } from '../errors.ts';
 import { createLogger, type Logger } from '../log.ts';
-import { loadConfig } from './config.ts';
+import { loadConfig, type ConfigOverrides } from './config.ts';
 import { toControlError, traceOf } from './failure.ts';
 import { prepareHome } from './home.ts';
 import type { NodeArguments, NodeReport } from './launch.ts';
@@ -21,8 +21,16 @@ function report(message: NodeReport): Promise<void> {
   });
 }
 
-function parseArguments(text: string | undefined): NodeArguments {
-  return JSON.parse(text ?? '') as NodeArguments;
+function parseArguments(text: string | undefined): Omit<NodeArguments, 'overrides'> {
+  return JSON.parse(text ?? '') as Omit<NodeArguments, 'overrides'>;
+}
+
+/** The first message of the parent. */
+function receiveOverrides(): Promise<ConfigOverrides> {
+  return new Promise((resolve) => {
+    if (process.send === undefined) resolve({});
+    else process.once('message', (overrides) => resolve(overrides as ConfigOverrides));
+  });
 }
 
 let node: Node | undefined;
@@ -50,7 +58,7 @@ async function main(): Promise<void> {
   // Peers' umasks are applied at their end; every file of our own is made with its mode.
   process.umask(0);
   const home = prepareHome(given.home);
-  const config = loadConfig(home.configFile, given.overrides);
+  const config = loadConfig(home.configFile, await receiveOverrides());
   const file = given.foreground ? undefined : openLogFile(home.logFile);
   const log = createLogger(config.logLevel, (line) =>
     file === undefined ? process.stderr.write(`${line}\n`) : file.writeLine(line),

@@ -108,9 +108,11 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   ): Promise<Node> {
     const startedAt = clock.wallMs();
     const warnings: string[] = [];
+    const watch = createWatch({ clock });
     const warn = (warning: string) => {
       warnings.push(`${new Date(clock.wallMs()).toISOString()} ${warning}`);
       if (warnings.length > WARNINGS) warnings.shift();
+      watch.emit({ event: 'warning', text: warning, detail: {} });
     };
     const identity = loadIdentity(home);
     const ownId = peerIdOf(identity.publicKey);
@@ -132,7 +134,6 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       log,
     });
     toEnd.push(() => shares.close());
-    const watch = createWatch({ clock });
     const early = startReach({
       home,
       config,
@@ -175,6 +176,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         onPath: (peerId, path) => peers.attach(peerId, path),
         onJoined: (peerId) => {
           log.info('peer.joined');
+          const name = store.peer(peerId)?.name ?? '';
+          watch.emit({ event: 'invitation', peer: name, text: 'accepted an invitation', detail: {} });
           peers.refresh();
           invitations.follow();
           reach.refresh();
@@ -234,6 +237,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       isOnline: (peerId) => peers.isOnline(peerId),
       async onAccepted(peerId, { path }) {
         await refresh();
+        const peer = store.peer(peerId)?.name ?? '';
+        watch.emit({ event: 'invitation', peer, text: 'the invitation was accepted', detail: { path: path.kind } });
         peers.attach(peerId, path);
       },
       clock,
@@ -361,11 +366,17 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       mount: async (given, { progress }) => {
         const place = given['directory'] === undefined ? undefined : directory(given, 'directory');
         const request = { directory: place, allowOther: flag(given, 'allowOther'), readOnly: flag(given, 'readOnly') };
-        return mounts.mount(request, progress);
+        const made = await mounts.mount(request, progress);
+        watch.emit({ event: 'mount', text: `mounted at ${made.directory}`, detail: { directory: made.directory } });
+        return made;
       },
-      unmount: async (given) => ({
-        directory: await mounts.unmount(given['directory'] === undefined ? undefined : directory(given, 'directory')),
-      }),
+      unmount: async (given) => {
+        const place = await mounts.unmount(
+          given['directory'] === undefined ? undefined : directory(given, 'directory'),
+        );
+        watch.emit({ event: 'mount', text: `unmounted from ${place}`, detail: { directory: place } });
+        return { directory: place };
+      },
     };
     const control = await openControlSocket(home.socket, handlers, log);
     toEnd.push(() => {

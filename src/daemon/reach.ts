@@ -38,7 +38,7 @@ import type { NetworkStatus } from './control-protocol.ts';
 import type { Home } from './home.ts';
 import { createOnions, type Onions } from './onions.ts';
 import type { Store } from './store.ts';
-import { readTurnServers } from './turn-servers.ts';
+import { readSecret, readTurnServers } from './turn-servers.ts';
 
 /** This computer's addresses are looked at this often. Tuning, milliseconds. */
 const LOOK_EVERY_MS = 2000;
@@ -107,7 +107,7 @@ export function startReach(options: ReachOptions): EarlyReach {
           dataDirectory: join(home.directory, 'tor'),
           configLines: config['tor.config'],
           bridges: config['tor.bridges'],
-          passwordFile: config['tor.passwordFile'] === '' ? undefined : config['tor.passwordFile'],
+          passwordFile: secretFile(config['tor.passwordFile']),
           clock,
           log,
         });
@@ -280,6 +280,7 @@ function openReach(options: OpenOptions): Reach {
           onVote: vote,
         })
       : undefined;
+  dht?.onStatus(({ state, nodes }) => onChange('dht', `DHT: ${state}, ${nodes} nodes`));
   const commonPeers = createCommonPeers({ clock, random, log });
   const rendezvous: Rendezvous[] = [commonPeers, ...(dht === undefined ? [] : [dht])];
   const onions =
@@ -413,6 +414,13 @@ export function waysInUse(config: Config): Way[] {
     'address',
     'peer',
   ];
+}
+
+/** @returns undefined for none. @throws CONFIG_INVALID for one that others can read. */
+function secretFile(file: string): string | undefined {
+  if (file === '') return undefined;
+  readSecret(file);
+  return file;
 }
 
 function torMode(setting: string): TorMode {

@@ -98,6 +98,8 @@ export interface PeerChannel extends Channel {
   pushOn<M extends PushName>(path: Path, name: M, request: RequestOf<M>): void;
   /** A path can be used from now on. @returns a function that stops it. */
   onPath(listener: (path: Path) => void): () => void;
+  /** A path has ended, whatever ended it. @returns a function that stops it. */
+  onPathEnd(listener: (path: Path) => void): () => void;
   /** Calls ride on another path than before, or on none. @returns a function that stops it. */
   onActivePath(listener: (path: Path | undefined) => void): () => void;
   /** A path would be useful now: dial without waiting for the back-off. @returns a function that stops it. */

@@ -101,7 +101,9 @@ export function createLink(options: LinkOptions): Link {
   };
   const rank = ({ kind, host }: Target): number => rankOf(kind, host);
   const rankOfPath = ({ kind, remote }: Path): number => rankOf(kind, remote.slice(0, remote.lastIndexOf(':')));
-  const best = (): number => Math.min(Infinity, ...[...paths.keys()].map(rankOfPath));
+  /** Of the paths there are; none counts while no path answers. */
+  const best = (): number =>
+    channel.state === 'live' ? Math.min(Infinity, ...[...paths.keys()].map(rankOfPath)) : Infinity;
 
   /** Everywhere the peer might be, in order of preference of the kind; in it, what is newest or was good last is first. */
   const targets = (below: number): Target[] => {
@@ -159,6 +161,7 @@ export function createLink(options: LinkOptions): Link {
     for (const way of ['address', 'lan', 'tor'] as const) if (tried.has(way)) ways.note(way, 'trying');
     const stop = new AbortController();
     attempt = stop;
+    log.debug('link.dialling', { targets: all.map(targetKey).join(', ') });
     const mine = startRace({
       targets: all,
       clock,
@@ -267,6 +270,10 @@ export function createLink(options: LinkOptions): Link {
 
   const stops = [
     channel.onPathNeeded(wake),
+    channel.onPathEnd((path) => {
+      // It, or another like it, may be had again.
+      if (paths.delete(path)) wake();
+    }),
     channel.onState((state) => {
       if (state !== 'live') wake();
     }),

@@ -93,6 +93,7 @@ class ChannelToPeer implements PeerChannel {
   readonly #restartListeners = new Set<() => void>();
   readonly #neededListeners = new Set<() => void>();
   readonly #pathListeners = new Set<(path: Path) => void>();
+  readonly #endListeners = new Set<(path: Path) => void>();
   readonly #activeListeners = new Set<(path: Path | undefined) => void>();
   #pushHandlers: PushHandlers = {};
   readonly #paths = new ChannelPaths();
@@ -174,6 +175,10 @@ class ChannelToPeer implements PeerChannel {
 
   onPath(listener: (path: Path) => void): () => void {
     return listen(this.#pathListeners, listener);
+  }
+
+  onPathEnd(listener: (path: Path) => void): () => void {
+    return listen(this.#endListeners, listener);
   }
 
   onActivePath(listener: (path: Path | undefined) => void): () => void {
@@ -281,6 +286,7 @@ class ChannelToPeer implements PeerChannel {
     this.#choose();
     this.#outgoing.pathLost(path);
     if (this.#paths.active === undefined && this.#state === 'live') this.#lost(0);
+    for (const listener of this.#endListeners) listener(path.path);
   }
 
   /** No path answers, for so long already. */

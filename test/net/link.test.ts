@@ -256,3 +256,25 @@ test('a closed link dials no more', async () => {
   assert.equal(world.sides[0].dials.length, length);
   world.close();
 });
+
+test('when the better of two paths is lost, it is dialled again at once beside the other, and then again and again', async () => {
+  const world = createWorld();
+  world.reachable = ({ kind }) => kind === 'udp';
+  world.link(1, []);
+  world.link(0, ['10.0.0.1'], ['udp', 'tor']);
+  await world.clock.run(1000);
+  const tor = createMemoryPathPair({ clock: world.clock, kind: 'tor' });
+  world.sides[0].link?.attach(tor.ends[0]);
+  world.sides[1].link?.attach(tor.ends[1]);
+  await world.clock.run(1000);
+  world.reachable = () => false;
+  const before = world.clock.now();
+  world.pairs[0]?.cut();
+  await world.clock.run(25_000);
+  const later = world.sides[0].dials.filter(({ at }) => at >= before).map(({ at }) => at - before);
+  assert.ok((later[0] ?? Infinity) <= 100 && later.length >= 3, later.join());
+  world.reachable = () => true;
+  await world.clock.run(15_000);
+  assert.equal(world.sides[0].channel.activePath?.kind, 'udp');
+  world.close();
+});
