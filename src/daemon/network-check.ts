@@ -120,7 +120,11 @@ function sayLan(config: Config, discovery: Pick<Discovery, 'counters'> | undefin
     );
   } else {
     const { hellosSent, hellosOpened } = discovery.counters;
-    say('Local network', hellosSent > 0, `${hellosSent} hellos sent, ${hellosOpened} of peers heard`);
+    const isQuiet = hellosSent === 0;
+    const detail = isQuiet
+      ? 'no hello sent yet, for want of peers'
+      : `${hellosSent} hellos sent, ${hellosOpened} of peers heard`;
+    say('Local network', isQuiet ? null : true, detail);
   }
 }
 

@@ -399,7 +399,8 @@ function openReach(options: OpenOptions): Reach {
       clearInterval(lookTimer);
       stun?.close();
       onions?.close();
-      await Promise.all([dht?.close(), mapping?.close(), ...relays.map((relay) => relay.close())]);
+      dht?.close();
+      await Promise.all([mapping?.close(), ...relays.map((relay) => relay.close())]);
     },
   };
 }

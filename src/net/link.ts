@@ -19,6 +19,7 @@ import type { Endpoint } from './endpoint.ts';
 import type { Path, PathKind } from './path.ts';
 import type { KnownPeer, PeerBook } from './peer-book.ts';
 import { startRace, type Race } from './race.ts';
+import { isLocalAddress } from './address-rules.ts';
 import { candidateOf, permitThrough, reaches, targetKey, targetsOf, type Target } from './targets.ts';
 import { createWays, type Way, type Ways } from './ways.ts';
 
@@ -35,7 +36,9 @@ const SETTLE_MS = 3000;
 /** One that gave none for so long while another did is closed by whichever side sees that. */
 const STALE_MS = 5000;
 /** Of IPv4, beside the whole numbers of the kinds. */
-const IPV4_RANK = 0.5;
+const IPV4_RANK = 0.25;
+/** Of connections over the internet, behind datagrams. */
+const DISTANT_RANK = 0.5;
 /** Addresses from signs of life that are kept beside those of the book. */
 const MAX_HINTS = 8;
 
@@ -93,11 +96,17 @@ export function createLink(options: LinkOptions): Link {
   let settling: Timer | undefined;
   let closed = false;
 
-  /** The lower the better: by kind, and of a kind IPv6 first, which no router translates. */
+  /**
+   * The lower the better: by kind, and of a kind IPv6 first, which no router translates. Beyond the own network
+   * datagrams, whose losses cost less, go before connections.
+   */
   const rankOf = (kind: PathKind, host: string): number => {
     const at = endpoint.paths.indexOf(kind);
     const byKind = at < 0 ? endpoint.paths.length : at;
-    return (kind === 'tcp' || kind === 'udp') && isIPv4(host) ? byKind + IPV4_RANK : byKind;
+    if (kind !== 'tcp' && kind !== 'udp') return byKind;
+    const family = isIPv4(host) ? IPV4_RANK : 0;
+    if (kind === 'udp' || isLocalAddress(host)) return byKind + family;
+    return Math.max(byKind, endpoint.paths.indexOf('udp')) + DISTANT_RANK + family;
   };
   const rank = ({ kind, host }: Target): number => rankOf(kind, host);
   const rankOfPath = ({ kind, remote }: Path): number => rankOf(kind, remote.slice(0, remote.lastIndexOf(':')));

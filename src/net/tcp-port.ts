@@ -216,6 +216,8 @@ export async function dialTcp({
     late = true;
     stop.abort();
   });
+  /** Asked anew after each wait, which the compiler cannot see. */
+  const isLate = () => late;
   const aborted = () => stop.abort();
   signal.addEventListener('abort', aborted);
   if (signal.aborted) aborted();
@@ -223,7 +225,7 @@ export async function dialTcp({
     const socket = await open(stop.signal);
     return await shakeHands(socket, initiation, stop.signal);
   } catch (error) {
-    if (late) throw new PeerfsError('ETIMEDOUT', 'no answer');
+    if (isLate()) throw new PeerfsError('ETIMEDOUT', 'no answer');
     throw error;
   } finally {
     timer.cancel();

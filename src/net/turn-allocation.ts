@@ -14,7 +14,6 @@ import {
   type StunAddress,
   type StunIntegrity,
   type StunMessage,
-  type StunMethod,
 } from '../wire/stun.ts';
 import type { UdpAddress } from './udp-port.ts';
 

@@ -143,6 +143,7 @@ for (const { networks, options, paths, withinMs, remote, prepare } of ROWS) {
       assert.ok(tookMs <= withinMs, `${tookMs} ms`);
       if (remote !== undefined) assert.match(at, remote);
       await copyBothWays(lab);
+      assert.ok(paths.includes((await statusOf(bob, 'alice'))?.path ?? ''), 'and stays there');
     });
   });
 }

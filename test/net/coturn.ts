@@ -54,7 +54,8 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
     ...lines,
   ];
   writeFileSync(file, `${settings.join('\n')}\n`, { mode: 0o600 });
-  const [program = '', ...rest] = [...enter, 'turnserver', '-c', file];
+  const command: readonly string[] = [...enter, 'turnserver', '-c', file];
+  const [program = '', ...rest] = command;
   const child = spawn(program, rest, {
     stdio: 'ignore',
     env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin` },
@@ -91,8 +92,9 @@ async function freePort(host: string): Promise<number> {
 /** Until it takes connections there; asked from its own network. */
 async function untilListening(host: string, port: number, enter: readonly string[]): Promise<void> {
   const script = `require('net').connect(${port}, '${host}').on('connect', () => process.exit(0)).on('error', () => process.exit(1))`;
+  const command: readonly string[] = [...enter, process.execPath, '-e', script];
   for (const end = performance.now() + START_MS; performance.now() < end;) {
-    const [program = '', ...rest] = [...enter, process.execPath, '-e', script];
+    const [program = '', ...rest] = command;
     const [code] = (await once(spawn(program, rest, { stdio: 'ignore' }), 'exit')) as [number | null];
     if (code === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 50));

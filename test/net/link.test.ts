@@ -278,3 +278,20 @@ test('when the better of two paths is lost, it is dialled again at once beside t
   assert.equal(world.sides[0].channel.activePath?.kind, 'udp');
   world.close();
 });
+
+test('over the internet datagrams go before connections, on the own network connections first', async () => {
+  for (const [host, kinds] of [
+    ['198.51.100.1', ['udp', 'tcp']],
+    ['192.168.1.2', ['tcp', 'udp']],
+  ] as const) {
+    const world = createWorld();
+    world.reachable = () => false;
+    world.link(0, [host]);
+    await world.clock.run(100);
+    assert.deepEqual(
+      world.sides[0].dials.slice(0, 2).map(({ kind }) => kind),
+      kinds,
+    );
+    world.close();
+  }
+});

@@ -74,7 +74,7 @@ export function createMemoryPathPair(options: MemoryPathOptions): MemoryPathPair
 
     return {
       kind,
-      remote: 'memory',
+      remote: '10.0.0.9:1',
       statistics,
       sent,
       get probes() {
