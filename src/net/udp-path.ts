@@ -20,6 +20,17 @@ import type { UdpAddress, UdpPort } from './udp-port.ts';
 /** Longest message of a handshake inside the session, bytes. */
 const REKEY_MAX_BYTES = 1_024;
 const TOKEN_BYTES = 4;
+const CHALLENGE_BYTES = 8;
+/** Small packets get so many bytes of padding at most, or their lengths would tell what they are. Tuning. */
+const MAX_PADDING_BYTES = 63;
+const PADDED: ReadonlySet<number> = new Set([
+  DATAGRAM_TYPES.ping,
+  DATAGRAM_TYPES.pong,
+  DATAGRAM_TYPES.challenge,
+  DATAGRAM_TYPES.response,
+  DATAGRAM_TYPES.close,
+  DATAGRAM_TYPES.mtuAnswer,
+]);
 
 export interface UdpPathOptions {
   /** turn: by way of a relay, ours or the peer's. */
@@ -63,6 +74,7 @@ class KcpPath implements UdpPath {
   malformed = 0;
   readonly #options: UdpPathOptions;
   readonly #clock: Clock;
+  readonly #random: (bytes: Uint8Array) => void;
   readonly #defer: (run: () => void) => void;
   readonly #flight = new Flight();
   readonly #batch: DatagramBatch;
@@ -88,6 +100,7 @@ class KcpPath implements UdpPath {
     this.#options = options;
     this.kind = options.kind ?? 'udp';
     this.#clock = clock;
+    this.#random = random;
     this.session = session;
     this.#defer = options.defer ?? ((run) => void setImmediate(run));
     this.#liveness = new Liveness(now, options.keepalive);
@@ -187,10 +200,10 @@ class KcpPath implements UdpPath {
         this.#inputPong(body, now);
         break;
       case DATAGRAM_TYPES.challenge:
-        this.#sendTo(from, DATAGRAM_TYPES.response, body.subarray(0, 8));
+        this.#sendTo(from, DATAGRAM_TYPES.response, body.subarray(0, CHALLENGE_BYTES));
         break;
       case DATAGRAM_TYPES.response:
-        if (this.#roaming.answered(body, from)) this.#moved(now);
+        if (this.#roaming.answered(body.subarray(0, CHALLENGE_BYTES), from)) this.#moved(now);
         break;
       case DATAGRAM_TYPES.close:
         this.#end('closed-by-peer');
@@ -248,22 +261,30 @@ class KcpPath implements UdpPath {
 
   #sendPacket(type: number, body: Uint8Array): void {
     if (this.#ended) return;
-    const packet = new Uint8Array(1 + body.length);
-    packet[0] = type;
-    packet.set(body, 1);
-    this.#batch.add(packet);
+    this.#batch.add(this.#packet(type, body));
     this.#schedule();
   }
 
   /** To an address that is not, or not yet, the path's. */
   #sendTo(to: UdpAddress, type: number, body: Uint8Array): void {
     if (this.#ended) return;
-    const packet = new Uint8Array(1 + body.length);
-    packet[0] = type;
-    packet.set(body, 1);
+    const packet = this.#packet(type, body);
     const sealed = new Uint8Array(packet.length + DATAGRAM_OVERHEAD_BYTES);
     this.session.sealDatagram(packet, sealed, 0);
     this.#options.port.send(sealed, to);
+  }
+
+  #packet(type: number, body: Uint8Array): Uint8Array {
+    const packet = new Uint8Array(1 + body.length + (PADDED.has(type) ? this.#paddingBytes() : 0));
+    packet[0] = type;
+    packet.set(body, 1);
+    return packet;
+  }
+
+  #paddingBytes(): number {
+    const byte = new Uint8Array(1);
+    this.#random(byte);
+    return (byte[0] ?? 0) & MAX_PADDING_BYTES;
   }
 
   #schedule(): void {

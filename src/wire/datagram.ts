@@ -1,6 +1,7 @@
 /**
  * What a sealed datagram of a session carries: one type byte and a body. Integers are little-endian. A packet of an
- * unknown type, or one too short for its type, is dropped.
+ * unknown type, or one too short for its type, is dropped. Behind the bodies of ping, pong, challenge, response, close and
+ * mtuAnswer come 0 to 63 bytes that mean nothing, so that their lengths tell nothing.
  */
 export const DATAGRAM_TYPES = {
   /**

@@ -107,6 +107,8 @@ Every datagram of a session is sealed:
 - The counter begins at 0 and never repeats. It is combined by exclusive or with the 8 bytes of SipHash-2-4(key, tag), key =
   \`derive(direction's secret, "datagram counter", 16)\`. The receiver keeps a window of at least 2,048 counters and drops what it
   has seen, or what is below the window.
+- Behind the bodies of ping, pong, challenge, response, close and mtuAnswer come 0 to 63 bytes that mean nothing, so that
+  their lengths tell nothing.
 - After new keys the side that began the handshake seals under them at once, the other when a datagram under them has
   opened. Former keys open late datagrams for up to 30 seconds.
 `;
