@@ -319,10 +319,17 @@ function openReach(options: OpenOptions): Reach {
         secret: { secret: peer.pairSecret, side: peerIdOf(identity.publicKey) < peer.peerId ? 0 : 1 },
         rendezvous,
         candidates,
+        preferred() {
+          const last = store.meta(`way ${peer.peerId}`);
+          return rendezvous.find(({ way }) => way === last)?.way;
+        },
         ways: link.ways,
         clock,
         onCandidates(found, way) {
-          if (way !== undefined) options.onHeard(peer.peerId, way);
+          if (way !== undefined) {
+            store.setMeta(`way ${peer.peerId}`, way);
+            options.onHeard(peer.peerId, way);
+          }
           noteRelayed(found);
           onions?.learn(peer.peerId, found);
           link.hear(found, way);

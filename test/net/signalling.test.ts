@@ -178,6 +178,32 @@ function seekAlone(clock: ManualClock, candidates: Candidates): Said {
   return world;
 }
 
+test('the way that worked last is asked first, the others a little later', async () => {
+  const clock = createManualClock();
+  const begun: string[] = [];
+  const way = (name: RendezvousWay) => ({
+    way: name,
+    meet: () => ({
+      status: { state: 'idle' as const, at: undefined },
+      say: () => undefined,
+      attend: (mode: string) => begun.push(`${name} ${mode} ${clock.now()}`),
+      close: () => undefined,
+    }),
+  });
+  const seeker = createSeeker({
+    secret: { secret: SECRET, side: 0 },
+    rendezvous: [way('peer'), way('dht')],
+    candidates: candidatesOf('192.0.2.1'),
+    preferred: () => 'dht',
+    clock,
+    onSignal: () => undefined,
+  });
+  seeker.seek();
+  await clock.run(5000);
+  assert.deepEqual(begun, ['dht active 1000', 'peer active 2500']);
+  seeker.close();
+});
+
 const signal = (timestampMs: number, address: string) =>
   encodeStruct(SIGNAL, { timestampMs, wanted: true, candidates: [host(address)] });
 
