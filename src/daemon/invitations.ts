@@ -10,8 +10,7 @@ import { peerIdOf, type Identity } from '../crypto/identity.ts';
 import { checkInvitation, openInvitation, sealInvitation } from '../crypto/invitation.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { acceptInvitation, type Acceptance, type Accepted } from '../net/acceptance.ts';
-import type { Endpoint } from '../net/endpoint.ts';
+import { acceptInvitation, type Acceptance, type AcceptanceOptions, type Accepted } from '../net/acceptance.ts';
 import { decodeStruct, encodeStruct } from '../wire/codec.ts';
 import { INVITATION, type Invitation, type NetAddress } from '../wire/packets.ts';
 import { toPetname } from './config.ts';
@@ -34,7 +33,7 @@ export interface InvitationsOptions {
   readonly identity: Identity;
   /** What this node calls itself. */
   readonly name: string;
-  readonly endpoint: Endpoint;
+  readonly endpoint: AcceptanceOptions['endpoint'];
   /** Makes an invitation known, and looks for the creator of somebody else's, beyond the addresses that it names. */
   readonly reach: Pick<Reach, 'invite' | 'seekCreator'>;
   /** Finds nodes on the local network; undefined when that is off. */

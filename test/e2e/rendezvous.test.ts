@@ -46,7 +46,7 @@ test('an invitation is accepted through the local network alone', async (t) => {
   }
 });
 
-test('an invitation is accepted through Tor alone, and its onion service goes with it', async (t) => {
+test('an invitation is accepted through Tor alone', async (t) => {
   await withNatLab(t, { nats: ['toronly', 'toronly'], tor: true, acquainted: false }, async (lab) => {
     await mountBoth(lab);
     await meet(lab.alice, lab.bob, 'Tor');
