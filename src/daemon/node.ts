@@ -220,6 +220,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       log,
     });
     toEnd.push(() => mounts.close());
+    // What peers may see stands before any of them is let in: to one that was in the middle of work it must not seem gone.
+    await shares.refresh();
     await refresh();
     for (const share of shares.status()) if (share.fault !== null) warn(`share "${share.name}": ${share.fault}`);
 

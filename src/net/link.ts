@@ -89,6 +89,8 @@ export function createLink(options: LinkOptions): Link {
   /** Paths of the channel that are alive, the newest last. */
   const paths = new Map<Path, LivePath>();
   let race: Race | undefined;
+  /** Of the paths that came since the race began: what is no better is not tried in it any more. */
+  let raceRank = Infinity;
   let attempt: AbortController | undefined;
   let backoffMs = BACKOFF_FIRST_MS;
   let improveMs = IMPROVE_SOON_MS;
@@ -150,7 +152,7 @@ export function createLink(options: LinkOptions): Link {
 
   /** Again, when nothing else brings it about. */
   function scheduleNext(): void {
-    if (paths.size === 0) {
+    if (best() === Infinity) {
       const delayMs = backoffMs * (0.75 + random() / 2);
       backoffMs = Math.min(BACKOFF_MOST_MS, backoffMs * 2);
       return schedule(delayMs);
@@ -170,6 +172,7 @@ export function createLink(options: LinkOptions): Link {
     for (const way of ['address', 'lan', 'tor'] as const) if (tried.has(way)) ways.note(way, 'trying');
     const stop = new AbortController();
     attempt = stop;
+    raceRank = Infinity;
     log.debug('link.dialling', { targets: all.map(targetKey).join(', ') });
     const mine = startRace({
       targets: all,
@@ -188,6 +191,7 @@ export function createLink(options: LinkOptions): Link {
           ways.note(way, 'worked');
         }
         log.debug('link.dialled', { kind });
+        raceRank = Math.min(raceRank, rank(target));
         adopt(path, true);
       },
     });
@@ -197,7 +201,7 @@ export function createLink(options: LinkOptions): Link {
     race = undefined;
     // What was given up because the peer came by itself has neither worked nor failed.
     for (const way of tried) ways.note(way, paths.size === 0 ? 'failed' : 'untried');
-    if (!closed && timer === undefined) scheduleNext();
+    if (!closed && (timer === undefined || best() === Infinity)) scheduleNext();
   }
 
   function adopt(path: Path, own: boolean): void {
@@ -267,6 +271,11 @@ export function createLink(options: LinkOptions): Link {
     forgetEnded();
     backoffMs = BACKOFF_FIRST_MS;
     improveMs = IMPROVE_SOON_MS;
+    // A race that no longer tries what would be welcome again is of no use.
+    if (race !== undefined && raceRank < best()) {
+      attempt?.abort();
+      race = undefined;
+    }
     if (race === undefined && best() > 0) schedule(0);
   };
 
@@ -319,6 +328,7 @@ export function createLink(options: LinkOptions): Link {
       if (closed) return path.close();
       adopt(path, false);
       // The peer is there: what would be no better is not needed.
+      raceRank = Math.min(raceRank, rankOfPath(path));
       race?.reached(rankOfPath(path));
     },
     close() {

@@ -25,6 +25,8 @@ interface World {
   readonly sides: readonly [Side, Side];
   /** What becomes of a dial; a path to the other side unless a test says otherwise. */
   reachable: (target: DialTarget) => boolean;
+  /** How long a dial that reaches nobody takes. */
+  silentMs: number;
   readonly pairs: MemoryPathPair[];
   link(side: 0 | 1, addresses?: readonly string[], paths?: readonly PathKind[]): Link;
   close(): void;
@@ -43,6 +45,7 @@ function createWorld(): World {
     clock,
     sides,
     reachable: () => true,
+    silentMs: 0,
     pairs: [],
     link(at, addresses = ['10.0.0.1'], paths = ['tcp', 'udp']) {
       const own = sides[at];
@@ -58,7 +61,10 @@ function createWorld(): World {
         async connect(target) {
           const { kind, host } = target;
           own.dials.push({ at: clock.now(), kind, host });
-          if (!world.reachable(target)) throw new PeerfsError('EHOSTDOWN', 'nobody there');
+          if (!world.reachable(target)) {
+            if (world.silentMs > 0) await new Promise<void>((resolve) => clock.after(world.silentMs, resolve));
+            throw new PeerfsError('EHOSTDOWN', 'nobody there');
+          }
           const pair = createMemoryPathPair({ clock, kind });
           world.pairs.push(pair);
           other.link?.attach(pair.ends[1]);
@@ -294,4 +300,20 @@ test('over the internet datagrams go before connections, on the own network conn
     );
     world.close();
   }
+});
+
+test('a path that is lost while a better one is still being tried for is replaced at once', async () => {
+  const world = createWorld();
+  // Connections are neither made nor refused for five seconds, as with a far end that drops them.
+  world.reachable = ({ kind }) => kind === 'udp';
+  world.silentMs = 5000;
+  world.link(1, []);
+  world.link(0, ['10.0.0.1']);
+  await world.clock.run(1000);
+  assert.equal(world.pairs.length, 1);
+  world.pairs[0]?.cut();
+  await world.clock.run(1000);
+  assert.equal(world.pairs.length, 2);
+  assert.equal(world.sides[0].channel.state, 'live');
+  world.close();
 });
