@@ -174,6 +174,7 @@ test('the same LAN, nothing else allowed: direct within 2 s, and no server conta
     for (const host of [alice, bob]) await host.start([], true);
     await introduce(alice, bob);
     for (const host of [alice, bob]) await host.json(['stop']);
+    await sh('echo here > "$1"', [join(alice.home, 'inbox', 'bob', 'first')]);
     // At other addresses than before: only hellos can tell.
     for (const [host, address] of [
       [alice, '10.77.0.101'],
@@ -186,9 +187,12 @@ test('the same LAN, nothing else allowed: direct within 2 s, and no server conta
     await alice.mount(['--listen', '0.0.0.0:0']);
     await bob.mount(['--listen', '0.0.0.0:0']);
     const started = performance.now();
+    const byte = firstByte(bob.at('alice', 'first'), 10_000);
     const { path } = await untilLive(bob, 'alice', undefined, 10_000);
     const tookMs = performance.now() - started;
-    console.log(`# reach: the same LAN: ${path ?? ''} ${tookMs.toFixed(0)} ms after the start`);
+    console.log(
+      `# reach: the same LAN: ${path ?? ''} ${tookMs.toFixed(0)} ms after the start; first byte after ${(await byte).toFixed(0)} ms`,
+    );
     assert.ok(path === 'tcp' || path === 'udp');
     assert.ok(tookMs <= 2000, `${tookMs} ms`);
     const status = (await bob.json(['status'])) as { network: { stun: unknown[]; dht: { state: string } } };
