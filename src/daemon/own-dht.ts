@@ -1,0 +1,36 @@
+/** The DHT as the settings ask for it, and its nodes kept from one run to the next. */
+import type { Clock } from '../clock.ts';
+import type { Logger } from '../log.ts';
+import { openDht, type Dht } from '../net/dht.ts';
+import type { SharedPort } from '../net/shared-port.ts';
+import type { UdpAddress } from '../net/udp-port.ts';
+import type { Config } from './config.ts';
+import type { Store } from './store.ts';
+
+/** In the store. */
+const NODES_KEY = 'dhtNodes';
+
+export interface OwnDhtOptions {
+  readonly port: SharedPort | undefined;
+  readonly config: Pick<Config, 'dht' | 'dht.bootstrap'>;
+  readonly store: Pick<Store, 'meta' | 'setMeta'>;
+  readonly clock: Clock;
+  /** 0 to 1. */
+  readonly random: () => number;
+  readonly log: Logger;
+  /** A node of the DHT says how it sees this one. */
+  readonly onVote: (voter: UdpAddress, seen: UdpAddress) => void;
+}
+
+/** @returns undefined where it is not wanted, or there is no UDP. */
+export function openOwnDht({ port, config, store, ...rest }: OwnDhtOptions): Dht | undefined {
+  if (!config.dht || port === undefined) return undefined;
+  const saved = store.meta(NODES_KEY);
+  return openDht({
+    ...rest,
+    port,
+    bootstrap: config['dht.bootstrap'],
+    savedNodes: typeof saved === 'string' ? (JSON.parse(saved) as UdpAddress[]) : [],
+    onNodes: (nodes) => store.setMeta(NODES_KEY, JSON.stringify(nodes)),
+  });
+}
