@@ -75,14 +75,16 @@ export class Liveness {
     if (this.#waitingSince === undefined)
       return this.lastHeardAt + (this.#busy ? QUIET_MS : this.#keepalive.intervalMs);
     const silentSince = Math.max(this.#waitingSince, this.lastHeardAt);
-    return Math.max(silentSince + ASK_AFTER_MS, this.#lastPingAt + ASK_EVERY_MS);
+    const askAt = Math.max(silentSince + ASK_AFTER_MS, this.#lastPingAt + ASK_EVERY_MS);
+    // Others may have it asked more often: that does not put off the end.
+    return this.#pings >= GIVE_UP_PINGS ? Math.min(askAt, silentSince + GIVE_UP_MS) : askAt;
   }
 
   /** 'dead' is said once: the path is to be given up. */
   judge(now: number): Verdict {
     if (now < this.dueAt) return 'fine';
     const silentSince = Math.max(this.#waitingSince ?? now, this.lastHeardAt);
-    const dead = now - silentSince >= GIVE_UP_MS && this.#pings >= GIVE_UP_PINGS;
+    const dead = now >= silentSince + GIVE_UP_MS && this.#pings >= GIVE_UP_PINGS;
     if (!dead || this.#waitingSince === undefined) return 'ask';
     this.#keepalive.lost(this.#pauseMs, now);
     return 'dead';

@@ -31,3 +31,16 @@ test('a peer that was at work and does not answer is given up within seconds', (
   }
   assert.fail('never');
 });
+
+test('somebody who has a silent peer asked all the time does not put off its end', () => {
+  const liveness = new Liveness(0);
+  liveness.waiting(0);
+  for (let now = 0; now < 10_000; now += 50) {
+    if (liveness.judge(now) === 'dead') {
+      assert.ok(now >= 3000 && now <= 4000, `${now} ms`);
+      return;
+    }
+    if (now % 250 === 0) liveness.asked(now);
+  }
+  assert.fail('never');
+});
