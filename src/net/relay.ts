@@ -15,6 +15,8 @@ export interface Relay extends Pick<UdpPort, 'send' | 'sendBatch'> {
   readonly fault: string | undefined;
   /** Lets datagrams of this host through (a permission, renewed until the relay closes). */
   permit(host: string): void;
+  /** The network may be another one: asks the server whether it still knows us, now. */
+  networkChanged(): void;
   /** The address came, changed or was lost. @returns a function that stops it. */
   onChange(listener: () => void): () => void;
   /** A datagram came by way of the server; valid only during the call. Set once, by the endpoint. */

@@ -2,6 +2,7 @@
  * The STUN servers that the user named: asked now and again how they see this node's port, which also keeps the router's
  * mapping open. Owns when; the questions are stun.ts.
  */
+import { isIPv6 } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
 import type { StunClient } from './stun.ts';
 import type { UdpAddress } from './udp-port.ts';
@@ -10,6 +11,8 @@ import type { UdpAddress } from './udp-port.ts';
 const EVERY_MS = 25_000;
 /** A server that did not answer. */
 const AGAIN_MS = 10_000;
+/** Addresses of one name that are asked. */
+const MAX_ADDRESSES = 4;
 /** Share of the interval by which it varies. */
 const JITTER = 0.2;
 
@@ -17,7 +20,7 @@ export interface ReflexiveOptions {
   readonly client: StunClient;
   /** host:port, names or numeric. */
   readonly servers: readonly string[];
-  /** Numeric addresses of a name, those that the port can send to. */
+  /** Numeric addresses of a name. */
   readonly resolve: (host: string) => Promise<readonly string[]>;
   readonly clock: Clock;
   /** 0 to 1. */
@@ -51,11 +54,13 @@ export function watchReflexive(options: ReflexiveOptions): ReflexiveWatch {
     );
   };
 
-  /** Addresses of one name one after the other, until one answers. */
+  /** Addresses of one name one after the other, until one answers; IPv4 first: there are the routers that translate. */
   const askOnce = async (server: string): Promise<UdpAddress | undefined> => {
     const at = server.lastIndexOf(':');
     const name = server.slice(0, at).replace(/^\[|\]$/g, '');
-    for (const host of await resolve(name)) {
+    const hosts = (await resolve(name).catch(() => [])).filter((host) => client.reaches(host));
+    hosts.sort((a, b) => Number(isIPv6(a)) - Number(isIPv6(b)));
+    for (const host of hosts.slice(0, MAX_ADDRESSES)) {
       try {
         return await client.ask({ host, port: Number(server.slice(at + 1)) });
       } catch {

@@ -5,8 +5,9 @@
 import type { Clock, Timer } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import { decodeStun, encodeStun, STUN_TRANSACTION_BYTES } from '../wire/stun.ts';
-import { plainHost } from './tcp-port.ts';
 import type { PortGuest, SharedPort } from './shared-port.ts';
+import { reaches } from './targets.ts';
+import { plainHost } from './tcp-port.ts';
 import { sameAddress, type UdpAddress } from './udp-port.ts';
 
 /** A question is asked again after these pauses, then given up. Tuning after RFC 8489 section 6.2.1, milliseconds. */
@@ -24,6 +25,8 @@ export interface StunClientOptions {
 export interface StunClient {
   /** @returns where the server sees this node's port. Rejects ETIMEDOUT, EHOSTDOWN (it answers with an error), CANCELLED. */
   ask(server: UdpAddress): Promise<UdpAddress>;
+  /** Whether the port can send to this numeric address at all. */
+  reaches(host: string): boolean;
   /** Idempotent. */
   close(): void;
 }
@@ -82,6 +85,7 @@ export function createStunClient({ port, clock, randomBytes }: StunClientOptions
         open.set(keyOf(id), transaction);
         expired();
       }),
+    reaches: (host) => reaches(port.address.host, host),
     close() {
       leave();
       for (const transaction of open.values()) {

@@ -1,46 +1,45 @@
 /**
  * An allocation at a TURN server (RFC 8656): getting it, keeping it, who may send to it, and what passes by it. Pure:
  * bytes from the server and the time go in, bytes for the server and datagrams come out. The connection to the server
- * is turn.ts's affair.
- *
- *     idle --start--> challenged --401--> allocating --success--> allocated --refused, no answer--> failed
- *                        any other refusal, no answer ------------------------------------------------^
+ * is turn.ts's affair, asking until there is an answer turn-requests.ts's.
  */
-import { turnIntegrity, turnKey } from '../crypto/turn-credentials.ts';
-import {
-  decodeStun,
-  encodeStun,
-  STUN_TRANSACTION_BYTES,
-  type StunAddress,
-  type StunIntegrity,
-  type StunMessage,
-} from '../wire/stun.ts';
+import { decodeStun, encodeStun, STUN_TRANSACTION_BYTES, type StunAddress, type StunMessage } from '../wire/stun.ts';
+import { NO_ANSWER, TurnRequests, UNAUTHORIZED, type TurnReplies } from './turn-requests.ts';
 import type { UdpAddress } from './udp-port.ts';
 
-/** Specification: RFC 8656 sections 12 and 9. */
+/** Specification: RFC 8656 section 12. */
 const CHANNEL_FIRST = 0x4000;
 const CHANNEL_LAST = 0x4fff;
 const CHANNEL_HEADER_BYTES = 4;
-/** Of a permission 5 minutes, of a channel 10: both are renewed with time to spare. Milliseconds. */
-const RENEW_PERMISSION_MS = 240_000;
-const RENEW_CHANNEL_MS = 240_000;
-/** Errors that mean: once more, with what the server said. */
-const UNAUTHORIZED = 401;
-const STALE_NONCE = 438;
+/** How long a channel lives without renewal, and after that must not be another peer's. Milliseconds. */
+const CHANNEL_MS = 600_000;
+const CHANNEL_REST_MS = 300_000;
+/** Seconds an allocation lives if the server does not say (section 7.2). */
+const LIFETIME = 600;
+/** Errors: section 18. */
+const ALLOCATION_MISMATCH = 437;
+const FAMILY_UNSUPPORTED = 440;
+const QUOTA_REACHED = 486;
+const NO_CAPACITY = 508;
 
 /** Tuning. */
-/** Pauses between sending a request and sending it again; the last is how long to wait in vain. Milliseconds. */
-const RETRY_MS = [250, 500, 1000, 2000, 2000] as const;
-/** Over a connection a request is sent once. Milliseconds. */
-const PATIENCE_MS = 8_000;
+/** Permissions live 5 minutes, channels 10: what is in use is renewed together, with time to spare. Milliseconds. */
+const RENEW_MS = 240_000;
+/**
+ * The allocation is refreshed far more often than it must be: it keeps the router's mapping to the server open, and tells
+ * soon that the server has forgotten us. Milliseconds.
+ */
+const REFRESH_MS = 25_000;
+/** The server is asked at once when it was sent data for so long and said nothing. Milliseconds. */
+const SILENCE_MS = 2_000;
 const MAX_PERMISSIONS = 64;
 const MAX_CHANNELS = 64;
 /** A peer that gets so many datagrams gets a channel. */
 const CHANNEL_AFTER = 3;
-/** The longest lifetime that is believed, seconds. */
-const MAX_LIFETIME = 3600;
-/** A request is answered with a new nonce, and so on: at most so often. */
-const MAX_CHALLENGES = 3;
+/** Peers without a channel whose datagrams are counted. */
+const MAX_COUNTED = 256;
+/** A channel that the server refused is asked for again after this. Milliseconds. */
+const REFUSED_MS = 60_000;
 
 export interface TurnAllocationOptions {
   readonly username: string;
@@ -58,40 +57,40 @@ export interface TurnAllocationOptions {
   readonly onFailed: (reason: string) => void;
 }
 
-interface Transaction {
-  readonly request: Omit<StunMessage, 'class' | 'transaction'>;
-  readonly bytes: Uint8Array;
-  tries: number;
-  dueAt: number;
-  challenges: number;
-  readonly onSuccess: (message: StunMessage, now: number) => void;
-  readonly onError: (code: number, reason: string, now: number) => void;
+interface Permission {
+  usedAt: number;
 }
 
 interface Channel {
   readonly number: number;
   readonly peer: UdpAddress;
-  isBound: boolean;
-  renewAt: number;
+  readonly permission: Permission;
+  /** Data goes by it until then. */
+  boundUntil: number;
+  /** The server is not asked for it before that. */
+  askAt: number;
+  usedAt: number;
 }
 
 export class TurnAllocation {
   readonly #options: TurnAllocationOptions;
-  readonly #transactions = new Map<string, Transaction>();
-  /** Host -> when to renew. */
-  readonly #permissions = new Map<string, number>();
+  readonly #requests: TurnRequests;
+  readonly #permissions = new Map<string, Permission>();
   readonly #channels = new Map<string, Channel>();
   readonly #byNumber = new Map<number, Channel>();
-  readonly #sent = new Map<string, number>();
-  #realm: string | undefined;
-  #nonce: string | undefined;
-  #integrity: StunIntegrity | undefined;
+  readonly #counts = new Map<string, number>();
+  #nextNumber = CHANNEL_FIRST;
   #relayed: UdpAddress | undefined;
   #refreshAt = Infinity;
+  #renewAt = Infinity;
+  #heardAt = -Infinity;
+  /** Since when data is sent and nothing comes. */
+  #silentSince: number | undefined;
   #ended = false;
 
   constructor(options: TurnAllocationOptions) {
     this.#options = options;
+    this.#requests = new TurnRequests(options);
   }
 
   get relayed(): UdpAddress | undefined {
@@ -100,130 +99,100 @@ export class TurnAllocation {
 
   /** When tick() is due; Infinity: not before something comes. */
   get dueAt(): number {
-    if (this.#ended) return Infinity;
-    let due = this.#refreshAt;
-    for (const transaction of this.#transactions.values()) due = Math.min(due, transaction.dueAt);
-    if (this.#relayed === undefined) return due;
-    for (const renewAt of this.#permissions.values()) due = Math.min(due, renewAt);
-    for (const { renewAt } of this.#channels.values()) due = Math.min(due, renewAt);
-    return due;
+    return this.#ended ? Infinity : Math.min(this.#refreshAt, this.#renewAt, this.#requests.dueAt);
   }
 
   start(now: number): void {
-    this.#request({ method: 'allocate', requestsUdp: true }, now, {
-      onSuccess: (message, at) => this.#allocated(message, at),
-      onError: (code, reason) => this.#fail(inWords(code, reason)),
-    });
+    this.#allocate(now, {});
   }
 
-  /** Lets datagrams of this host through from now on. */
+  /** Lets datagrams of this host through from now on. Over the bound, whoever was not heard of for longest is forgotten. */
   permit(host: string, now: number): void {
-    if (this.#ended || this.#permissions.has(host) || this.#permissions.size >= MAX_PERMISSIONS) return;
-    this.#permissions.set(host, now);
-    if (this.#relayed !== undefined) this.#renewPermission(host, now);
+    if (!this.#ended) this.#permit(host, now);
   }
 
   /** Hands a datagram to the server for a peer, if there is an allocation. */
   sendTo(datagram: Uint8Array, to: UdpAddress, now: number): void {
     if (this.#relayed === undefined) return;
+    this.#silentSince ??= now;
+    if (now - this.#silentSince > SILENCE_MS) this.check(now);
     const key = keyOf(to);
     const channel = this.#channels.get(key);
-    if (channel?.isBound === true) return this.#options.send(channelData(channel.number, datagram));
-    this.permit(to.host, now);
+    if (channel !== undefined) {
+      channel.usedAt = now;
+      channel.permission.usedAt = now;
+      if (channel.boundUntil > now) return this.#options.send(channelData(channel.number, datagram));
+    }
+    this.#permit(to.host, now);
     const transaction = this.#options.randomBytes(STUN_TRANSACTION_BYTES);
     this.#options.send(
       encodeStun({ method: 'send', class: 'indication', transaction, xorPeerAddresses: [to], data: datagram }),
     );
-    if (channel !== undefined || this.#channels.size >= MAX_CHANNELS) return;
-    const sent = (this.#sent.get(key) ?? 0) + 1;
-    if (this.#sent.size > MAX_CHANNELS * 4) this.#sent.clear();
-    this.#sent.set(key, sent);
-    if (sent >= CHANNEL_AFTER) this.#bind({ ...to }, now);
+    if (channel !== undefined) {
+      if (channel.askAt <= now) this.#bind(channel, now);
+    } else if (this.#countedEnough(key)) this.#open({ ...to }, now);
+  }
+
+  /** Asks the server whether the allocation still is, unless it is being asked. */
+  check(now: number): void {
+    if (this.#ended || this.#relayed === undefined || this.#refreshAt === Infinity) return;
+    this.#refreshAt = Infinity;
+    this.#requests.ask({ method: 'refresh' }, now, {
+      success: (message, at) => this.#keepUntil(message, at),
+      error: (code, reason) => this.#fail(inWords(code, reason)),
+    });
   }
 
   /** One whole message or ChannelData of the server. @returns whether it made sense. */
   input(bytes: Uint8Array, now: number): boolean {
     if (this.#ended) return false;
     const first = bytes[0] ?? 0xff;
-    if (first >= 0x40 && first < 0x50) return this.#inputChannel(bytes);
+    if (first >= 0x40 && first < 0x50) return this.#inputChannel(bytes, now);
     const decoded = decodeStun(bytes);
     if (decoded === undefined) return false;
     const { message } = decoded;
-    if (message.method === 'data' && message.class === 'indication') {
-      const from = message.xorPeerAddresses?.[0];
-      if (from === undefined || message.data === undefined) return false;
-      this.#options.onData(message.data, from);
-      return true;
+    if (message.method !== 'data' || message.class !== 'indication') {
+      const isAnswer = this.#requests.input(decoded, now);
+      if (isAnswer) this.#heard(now);
+      return isAnswer;
     }
-    const id = idOf(message.transaction);
-    const transaction = this.#transactions.get(id);
-    if (transaction === undefined || message.method !== transaction.request.method) return false;
-    if (message.class === 'success') {
-      if (this.#integrity !== undefined && !decoded.checkIntegrity(this.#integrity)) return false;
-      this.#transactions.delete(id);
-      transaction.onSuccess(message, now);
-      return true;
-    }
-    if (message.class !== 'error' || message.errorCode === undefined) return false;
-    this.#transactions.delete(id);
-    const { code, reason } = message.errorCode;
-    if (!this.#challenged(transaction, message, code, now)) transaction.onError(code, reason, now);
+    const from = message.xorPeerAddresses?.[0];
+    if (from === undefined || message.data === undefined) return false;
+    this.#heard(now);
+    this.#options.onData(message.data, from);
     return true;
   }
 
   tick(now: number): void {
-    for (const [id, transaction] of this.#transactions) {
-      if (this.#ended || transaction.dueAt > now) continue;
-      const pauseMs = this.#options.isLossy ? RETRY_MS[transaction.tries] : undefined;
-      transaction.tries += 1;
-      if (pauseMs === undefined) {
-        this.#transactions.delete(id);
-        transaction.onError(0, 'no answer', now);
-      } else {
-        transaction.dueAt = now + pauseMs;
-        this.#options.send(transaction.bytes);
-      }
-    }
-    if (this.#ended || this.#relayed === undefined) return;
-    if (this.#refreshAt <= now) this.#refresh(now);
-    for (const [host, renewAt] of this.#permissions) if (renewAt <= now) this.#renewPermission(host, now);
-    for (const channel of this.#channels.values()) if (channel.renewAt <= now) this.#renewChannel(channel, now);
+    if (this.#ended) return;
+    this.#requests.tick(now, this.#heardAt);
+    if (this.#refreshAt <= now) this.check(now);
+    if (this.#renewAt <= now) this.#renew(now);
   }
 
   /** Gives the allocation back; nothing is sent or taken afterwards. Idempotent. */
   close(now: number): void {
     if (this.#ended) return;
-    if (this.#relayed !== undefined) {
-      this.#request({ method: 'refresh', lifetime: 0 }, now, { onSuccess: ignore, onError: ignore });
-    }
-    this.#ended = true;
-    this.#transactions.clear();
+    if (this.#relayed !== undefined) this.#requests.ask({ method: 'refresh', lifetime: 0 }, now, IGNORED);
+    this.#end();
   }
 
-  #inputChannel(bytes: Uint8Array): boolean {
-    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (view.length < CHANNEL_HEADER_BYTES) return false;
-    const channel = this.#byNumber.get(view.readUInt16BE(0));
-    const length = view.readUInt16BE(2);
-    const data = view.subarray(CHANNEL_HEADER_BYTES, CHANNEL_HEADER_BYTES + length);
-    if (channel === undefined || data.length !== length) return false;
-    this.#options.onData(data, channel.peer);
-    return true;
-  }
+  // ---- the allocation -------------------------------------------------------------------------------------------
 
-  /** The server wants proof, or a newer nonce. @returns whether the request was sent anew. */
-  #challenged(transaction: Transaction, message: StunMessage, code: number, now: number): boolean {
-    const wantsProof = code === UNAUTHORIZED && this.#integrity === undefined;
-    if (!wantsProof && code !== STALE_NONCE) return false;
-    if (message.nonce === undefined || transaction.challenges >= MAX_CHALLENGES) return false;
-    this.#nonce = message.nonce;
-    if (message.realm !== undefined && message.realm !== this.#realm) {
-      this.#realm = message.realm;
-      this.#integrity = turnIntegrity(turnKey(this.#options.username, message.realm, this.#options.password));
-    }
-    if (this.#integrity === undefined) return false;
-    this.#request(transaction.request, now, transaction, transaction.challenges + 1);
-    return true;
+  /** @param tried what was done about refusals of before. */
+  #allocate(now: number, tried: { readonly released?: boolean; readonly ipv6?: boolean }): void {
+    const family = tried.ipv6 === true ? { addressFamily: 6 as const } : {};
+    this.#requests.ask({ method: 'allocate', requestsUdp: true, ...family }, now, {
+      success: (message, at) => this.#allocated(message, at),
+      error: (code, reason, at) => {
+        if (code === ALLOCATION_MISMATCH && tried.released !== true) {
+          // Of this very port the server has one of before, whose end it was not told, or did not hear.
+          const again = () => this.#allocate(at, { ...tried, released: true });
+          this.#requests.ask({ method: 'refresh', lifetime: 0 }, at, { success: again, error: again });
+        } else if (code === FAMILY_UNSUPPORTED && tried.ipv6 !== true) this.#allocate(at, { ...tried, ipv6: true });
+        else this.#fail(inWords(code, reason));
+      },
+    });
   }
 
   #allocated(message: StunMessage, now: number): void {
@@ -231,90 +200,129 @@ export class TurnAllocation {
     if (relayed === undefined) return this.#fail('it gives no address');
     this.#relayed = { ...relayed };
     this.#keepUntil(message, now);
-    for (const host of this.#permissions.keys()) this.#renewPermission(host, now);
+    this.#renewAt = now + RENEW_MS;
+    for (const host of this.#permissions.keys()) this.#askPermission(host, now);
     this.#options.onAllocated(this.#relayed);
   }
 
-  #keepUntil({ lifetime = 600 }: StunMessage, now: number): void {
-    const ms = Math.min(lifetime, MAX_LIFETIME) * 1000;
-    this.#refreshAt = now + Math.max(ms / 2, ms - 60_000);
+  #keepUntil({ lifetime = LIFETIME }: StunMessage, now: number): void {
+    if (lifetime === 0) return this.#fail(inWords(ALLOCATION_MISMATCH, ''));
+    this.#refreshAt = now + Math.min(REFRESH_MS, lifetime * 500);
   }
 
-  #refresh(now: number): void {
-    this.#refreshAt = Infinity;
-    this.#request({ method: 'refresh' }, now, {
-      onSuccess: (message, at) => this.#keepUntil(message, at),
-      onError: (code, reason) => this.#fail(inWords(code, reason)),
-    });
+  #heard(now: number): void {
+    this.#heardAt = now;
+    this.#silentSince = undefined;
   }
 
-  #renewPermission(host: string, now: number): void {
-    this.#permissions.set(host, now + RENEW_PERMISSION_MS);
-    this.#request({ method: 'createPermission', xorPeerAddresses: [{ host, port: 0 }] }, now, {
-      onSuccess: ignore,
-      // The server does not relay to there, and would not if it were asked for each datagram.
-      onError: ignore,
-    });
-  }
-
-  #bind(peer: UdpAddress, now: number): void {
-    const number = this.#freeNumber();
-    if (number === undefined) return;
-    const channel: Channel = { number, peer, isBound: false, renewAt: Infinity };
-    this.#channels.set(keyOf(peer), channel);
-    this.#byNumber.set(number, channel);
-    this.#renewChannel(channel, now);
-  }
-
-  #freeNumber(): number | undefined {
-    for (let number = CHANNEL_FIRST; number <= CHANNEL_LAST; number++) if (!this.#byNumber.has(number)) return number;
-    return undefined;
-  }
-
-  #renewChannel(channel: Channel, now: number): void {
-    channel.renewAt = now + RENEW_CHANNEL_MS;
-    const { number, peer } = channel;
-    this.#request({ method: 'channelBind', channelNumber: number, xorPeerAddresses: [peer] }, now, {
-      onSuccess: () => (channel.isBound = true),
-      onError: (code) => {
-        if (code === 0) return;
-        this.#channels.delete(keyOf(peer));
-        this.#byNumber.delete(number);
-      },
-    });
-  }
-
-  #request(
-    request: Transaction['request'],
-    now: number,
-    { onSuccess, onError }: Pick<Transaction, 'onSuccess' | 'onError'>,
-    challenges = 0,
-  ): void {
-    const id = Uint8Array.from(this.#options.randomBytes(STUN_TRANSACTION_BYTES));
-    const integrity = this.#integrity;
-    const { username } = this.#options;
-    const proof =
-      integrity === undefined || this.#realm === undefined || this.#nonce === undefined
-        ? {}
-        : { username, realm: this.#realm, nonce: this.#nonce };
-    const bytes = encodeStun({ ...request, ...proof, class: 'request', transaction: id }, integrity);
-    const dueAt = now + (this.#options.isLossy ? RETRY_MS[0] : PATIENCE_MS);
-    this.#transactions.set(idOf(id), { request, bytes, tries: 1, dueAt, challenges, onSuccess, onError });
-    this.#options.send(bytes);
+  /** What every request but the first may learn. @returns whether all is over. */
+  #isLost(code: number, now: number): boolean {
+    if (code === ALLOCATION_MISMATCH) this.#fail(inWords(code, ''));
+    else if (code === NO_ANSWER) this.check(now);
+    return this.#ended;
   }
 
   #fail(reason: string): void {
     if (this.#ended) return;
-    this.#ended = true;
-    this.#transactions.clear();
-    this.#relayed = undefined;
+    this.#end();
     this.#options.onFailed(reason);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#requests.clear();
+    this.#relayed = undefined;
+  }
+
+  // ---- permissions ----------------------------------------------------------------------------------------------
+
+  #permit(host: string, now: number): Permission {
+    const known = this.#permissions.get(host);
+    if (known !== undefined) {
+      known.usedAt = now;
+      return known;
+    }
+    if (this.#permissions.size >= MAX_PERMISSIONS) this.#permissions.delete(oldestOf(this.#permissions));
+    const permission: Permission = { usedAt: now };
+    this.#permissions.set(host, permission);
+    if (this.#relayed !== undefined) this.#askPermission(host, now);
+    return permission;
+  }
+
+  #askPermission(host: string, now: number): void {
+    this.#requests.ask({ method: 'createPermission', xorPeerAddresses: [{ host, port: 0 }] }, now, {
+      success: IGNORED.success,
+      // Else the server does not relay to there, and would not if it were asked for each datagram.
+      error: (code, _reason, at) => void this.#isLost(code, at),
+    });
+  }
+
+  #renew(now: number): void {
+    this.#renewAt = now + RENEW_MS;
+    for (const host of this.#permissions.keys()) this.#askPermission(host, now);
+    for (const channel of this.#channels.values()) {
+      if (now - channel.usedAt <= RENEW_MS) {
+        if (channel.boundUntil > now) this.#bind(channel, now);
+      } else if (now - channel.usedAt > CHANNEL_MS + CHANNEL_REST_MS + RENEW_MS) {
+        this.#channels.delete(keyOf(channel.peer));
+        this.#byNumber.delete(channel.number);
+      }
+    }
+  }
+
+  // ---- channels -------------------------------------------------------------------------------------------------
+
+  /** Counts a datagram to a peer without a channel. @returns whether it shall have one. */
+  #countedEnough(key: string): boolean {
+    if (this.#channels.size >= MAX_CHANNELS) return false;
+    const count = (this.#counts.get(key) ?? 0) + 1;
+    if (count >= CHANNEL_AFTER) return true;
+    if (this.#counts.size >= MAX_COUNTED) this.#counts.clear();
+    this.#counts.set(key, count);
+    return false;
+  }
+
+  #open(peer: UdpAddress, now: number): void {
+    this.#counts.delete(keyOf(peer));
+    while (this.#byNumber.has(this.#nextNumber)) this.#nextNumber = numberAfter(this.#nextNumber);
+    const number = this.#nextNumber;
+    this.#nextNumber = numberAfter(number);
+    const permission = this.#permit(peer.host, now);
+    const channel: Channel = { number, peer, permission, boundUntil: -Infinity, askAt: now, usedAt: now };
+    this.#channels.set(keyOf(peer), channel);
+    this.#byNumber.set(number, channel);
+    this.#bind(channel, now);
+  }
+
+  #bind(channel: Channel, now: number): void {
+    channel.askAt = now + REFUSED_MS;
+    const { number, peer } = channel;
+    this.#requests.ask({ method: 'channelBind', channelNumber: number, xorPeerAddresses: [peer] }, now, {
+      success: () => (channel.boundUntil = now + CHANNEL_MS),
+      error: (code, _reason, at) => {
+        if (!this.#isLost(code, at)) channel.boundUntil = -Infinity;
+      },
+    });
+  }
+
+  #inputChannel(bytes: Uint8Array, now: number): boolean {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (view.length < CHANNEL_HEADER_BYTES) return false;
+    const channel = this.#byNumber.get(view.readUInt16BE(0));
+    const length = view.readUInt16BE(2);
+    const data = view.subarray(CHANNEL_HEADER_BYTES, CHANNEL_HEADER_BYTES + length);
+    if (channel === undefined || data.length !== length) return false;
+    this.#heard(now);
+    channel.usedAt = now;
+    channel.permission.usedAt = now;
+    this.#options.onData(data, channel.peer);
+    return true;
   }
 }
 
-const ignore = (): void => undefined;
+const IGNORED: TurnReplies = { success: () => undefined, error: () => undefined };
 
-/** [number u16][length u16][data, over connections padded to a multiple of 4, which datagrams bear too]: section 12.4. */
+/** [number u16][length u16][data]; connections pad it to a multiple of 4 (turn.ts): section 12.4. */
 function channelData(number: number, data: Uint8Array): Uint8Array {
   const bytes = Buffer.allocUnsafe(CHANNEL_HEADER_BYTES + data.length);
   bytes.writeUInt16BE(number, 0);
@@ -323,25 +331,32 @@ function channelData(number: number, data: Uint8Array): Uint8Array {
   return bytes;
 }
 
+function numberAfter(number: number): number {
+  return number === CHANNEL_LAST ? CHANNEL_FIRST : number + 1;
+}
+
+/** The host whose permission was of no use for longest. */
+function oldestOf(permissions: ReadonlyMap<string, Permission>): string {
+  let [oldest, since] = ['', Infinity];
+  for (const [host, { usedAt }] of permissions) if (usedAt < since) [oldest, since] = [host, usedAt];
+  return oldest;
+}
+
 function keyOf({ host, port }: StunAddress): string {
   return `${host} ${port}`;
 }
 
-function idOf(transaction: Uint8Array): string {
-  return Buffer.from(transaction.buffer, transaction.byteOffset, transaction.length).toString('latin1');
-}
-
 function inWords(code: number, reason: string): string {
   switch (code) {
-    case 0:
+    case NO_ANSWER:
       return 'it does not answer';
     case UNAUTHORIZED:
       return 'it refuses the user name or the password';
-    case 437:
+    case ALLOCATION_MISMATCH:
       return 'it has lost the allocation';
-    case 486:
+    case QUOTA_REACHED:
       return 'it allows this user no more allocations';
-    case 508:
+    case NO_CAPACITY:
       return 'it has no address free';
     default:
       return `it refuses (${code} ${reason.replace(/[^\x20-\x7e]/g, '').slice(0, 60)})`;

@@ -13,9 +13,13 @@ import { reaches } from './targets.ts';
 import type { UdpAddress } from './udp-port.ts';
 
 /** Tuning. */
-/** A server that was lost is tried again after a pause between these. Milliseconds. */
+/** A server that is lost is tried again after a pause between these. Milliseconds. */
 const PAUSE_FIRST_MS = 1_000;
 const PAUSE_MOST_MS = 60_000;
+/** An allocation that was of use for so long is asked for again at once when it is lost. Milliseconds. */
+const SETTLED_MS = 10_000;
+/** A connection that is being closed has so long to send what was handed over last. Milliseconds. */
+const LINGER_MS = 1_000;
 const CONNECT_MS = 10_000;
 /** Bytes that wait for a connection to take them; more are dropped, as a full queue on the way would. */
 const MAX_QUEUED_BYTES = 1 << 20;
@@ -60,41 +64,63 @@ export function openRelay(options: RelayOptions): Relay {
   let allocation: TurnAllocation | undefined;
   let fault: string | undefined;
   let pauseMs = PAUSE_FIRST_MS;
+  let attempts = 0;
+  let allocatedAt: number | undefined;
+  /** Either until the next attempt, or until the allocation has something to do. */
   let timer: Timer | undefined;
+  let isPausing = false;
+  /** When the timer of the allocation expires. */
+  let armedAt = Infinity;
   let closed = false;
 
   const changed = (): void => {
     for (const listener of [...listeners]) listener();
   };
 
+  const pause = (ms: number): void => {
+    isPausing = true;
+    timer?.cancel();
+    timer = clock.after(ms, () => void begin());
+  };
+
   const lost = (reason: string): void => {
     if (closed) return;
+    const isSettled = allocatedAt !== undefined && clock.now() - allocatedAt >= SETTLED_MS;
     allocation = undefined;
+    allocatedAt = undefined;
     carrier?.close();
     carrier = undefined;
     fault = reason;
     log.debug('turn.lost', { reason });
-    timer?.cancel();
-    timer = clock.after(pauseMs, () => void begin());
-    pauseMs = Math.min(PAUSE_MOST_MS, pauseMs * 2);
+    armedAt = Infinity;
+    pause(isSettled ? 0 : pauseMs);
+    pauseMs = isSettled ? PAUSE_FIRST_MS : Math.min(PAUSE_MOST_MS, pauseMs * 2);
     changed();
   };
 
-  /** The time at which the allocation has something to do. */
+  /** Sees to it that the allocation is called when it has something to do. */
   const arm = (): void => {
+    if (allocation === undefined || closed) return;
+    const { dueAt } = allocation;
+    // A timer that expires too early costs less than one for each datagram.
+    if (dueAt >= armedAt) return;
     timer?.cancel();
-    const dueAt = allocation?.dueAt ?? Infinity;
-    if (dueAt === Infinity || closed) return;
-    timer = clock.after(Math.max(0, dueAt - clock.now()), () => {
-      allocation?.tick(clock.now());
-      if (allocation !== undefined) arm();
-    });
+    armedAt = dueAt;
+    timer = clock.after(Math.max(0, dueAt - clock.now()), expired);
+  };
+  const expired = (): void => {
+    armedAt = Infinity;
+    allocation?.tick(clock.now());
+    arm();
   };
 
   const begin = async (): Promise<void> => {
-    const found = await resolve(server.host);
+    isPausing = false;
+    const found = await resolve(server.host).catch(() => []);
     if (closed) return;
-    const host = found.find((one) => server.transport === 'tcp' || reaches(port.address.host, one));
+    const usable = found.filter((one) => server.transport === 'tcp' || reaches(port.address.host, one));
+    // One address that leads nowhere does not stand before the others for ever.
+    const host = usable[attempts++ % Math.max(1, usable.length)];
     if (host === undefined) return lost('its name has no address that can be reached from here');
     const made = new TurnAllocation({
       username: server.username,
@@ -105,7 +131,8 @@ export function openRelay(options: RelayOptions): Relay {
       onData: (datagram, from) => receive(datagram, from),
       onAllocated() {
         fault = undefined;
-        pauseMs = PAUSE_FIRST_MS;
+        attempts -= 1;
+        allocatedAt = clock.now();
         changed();
       },
       onFailed: lost,
@@ -113,13 +140,13 @@ export function openRelay(options: RelayOptions): Relay {
     const start = (): void => {
       allocation = made;
       made.start(clock.now());
-      for (const host_ of permitted) made.permit(host_, clock.now());
+      for (const permittedHost of permitted) made.permit(permittedHost, clock.now());
       arm();
     };
     const input = (bytes: Uint8Array): boolean => {
-      const made_ = allocation === made && made.input(bytes, clock.now());
-      if (allocation !== undefined) arm();
-      return made_;
+      const isTaken = allocation === made && made.input(bytes, clock.now());
+      arm();
+      return isTaken;
     };
     const address = { host, port: server.port };
     if (server.transport === 'udp') {
@@ -133,10 +160,8 @@ export function openRelay(options: RelayOptions): Relay {
   void begin();
 
   const send = (datagram: Uint8Array, to: UdpAddress): void => {
-    if (allocation === undefined) return;
-    const before = allocation.dueAt;
-    allocation.sendTo(datagram, to, clock.now());
-    if (allocation.dueAt < before) arm();
+    allocation?.sendTo(datagram, to, clock.now());
+    arm();
   };
   return {
     server: `${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`,
@@ -152,10 +177,24 @@ export function openRelay(options: RelayOptions): Relay {
       for (let at = 0; at < datagrams.length; at += segmentBytes) send(datagrams.subarray(at, at + segmentBytes), to);
     },
     permit(host) {
-      if (permitted.size >= MAX_PERMITTED) return;
+      // Whoever was asked for last is the last to be forgotten.
+      permitted.delete(host);
       permitted.add(host);
+      for (const oldest of permitted) {
+        if (permitted.size <= MAX_PERMITTED) break;
+        permitted.delete(oldest);
+      }
       allocation?.permit(host, clock.now());
-      if (allocation !== undefined) arm();
+      arm();
+    },
+    networkChanged() {
+      if (closed) return;
+      if (allocation?.relayed !== undefined) {
+        allocation.check(clock.now());
+        return arm();
+      }
+      pauseMs = PAUSE_FIRST_MS;
+      if (isPausing) pause(0);
     },
     onChange(listener) {
       listeners.add(listener);
@@ -183,7 +222,7 @@ interface ConnectionOptions {
   readonly onEnd: (reason: string) => void;
 }
 
-/** A connection to the server, cut into messages. RFC 8489 section 6.2.2, RFC 8656 section 12.5. */
+/** A connection to the server, cut into messages. RFC 8489 section 6.2.2, RFC 8656 sections 12.4 and 12.5. */
 function openConnection({ address, clock, onOpen, onMessage, onEnd }: ConnectionOptions): Carrier {
   const socket: Socket = connect({ ...address, noDelay: true });
   let gathered: Buffer = Buffer.alloc(0);
@@ -199,7 +238,7 @@ function openConnection({ address, clock, onOpen, onMessage, onEnd }: Connection
     socket.on('error', () => undefined);
     // What was handed over last, the end of the allocation, may still go out.
     socket.end();
-    clock.after(1000, () => socket.destroy());
+    clock.after(LINGER_MS, () => socket.destroy());
   };
   const limit = clock.after(CONNECT_MS, () => end('cannot be connected to'));
   socket.on('connect', () => {
@@ -211,7 +250,9 @@ function openConnection({ address, clock, onOpen, onMessage, onEnd }: Connection
   socket.on('data', (chunk: Buffer) => {
     gathered = gathered.length === 0 ? chunk : Buffer.concat([gathered, chunk]);
     while (!closed && gathered.length >= 4) {
-      const isChannel = gathered.readUInt8(0) >= 0x40;
+      const first = gathered.readUInt8(0);
+      const isChannel = first >= 0x40;
+      if (first >= 0x50) return end('breaks the protocol');
       const length = gathered.readUInt16BE(2) + (isChannel ? 4 : STUN_HEADER_BYTES);
       const padded = Math.ceil(length / 4) * 4;
       if (padded > MAX_MESSAGE_BYTES) return end('breaks the protocol');

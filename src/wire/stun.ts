@@ -5,7 +5,9 @@
  *     message   = [type u16][length of what follows the header u16][magic cookie u32][transaction 12][attributes]
  *     attribute = [type u16][length u16][value, padded to a multiple of 4]
  *
- * All integers are big-endian.
+ * All integers are big-endian. Attributes that are not known here are passed over, also those that RFC 8489 section 14 would
+ * have understood: servers still send what only RFC 3489 knew. FINGERPRINT is neither made nor checked: on the shared port
+ * the transaction tells whether an answer is one.
  */
 
 /** Specification: RFC 8489 section 5. */
@@ -42,12 +44,8 @@ const ATTRIBUTE = {
   requestedAddressFamily: 0x0017,
   requestedTransport: 0x0019,
   xorMappedAddress: 0x0020,
-  software: 0x8022,
-  fingerprint: 0x8028,
 } as const;
 
-/** What lies under the bound is optional for whoever does not know it: RFC 8489 section 14. */
-const COMPREHENSION_OPTIONAL = 0x8000;
 const INTEGRITY_BYTES = 20;
 /** IANA's number of UDP, for REQUESTED-TRANSPORT. */
 const UDP = 17;
@@ -92,8 +90,6 @@ export interface DecodedStun {
   readonly message: StunMessage;
   /** Whether MESSAGE-INTEGRITY is there and right under this key. */
   checkIntegrity(integrity: StunIntegrity): boolean;
-  /** Type of an attribute that must be understood and is not, if there is one. */
-  readonly unknownRequired: number | undefined;
 }
 
 /** @param integrity adds MESSAGE-INTEGRITY. @returns a buffer of its own. */
@@ -168,7 +164,6 @@ export function decodeStun(datagram: Uint8Array): DecodedStun | undefined {
   const transaction = Uint8Array.prototype.slice.call(bytes, 8, STUN_HEADER_BYTES);
   const found: { -readonly [K in keyof StunMessage]?: StunMessage[K] } = {};
   const peers: StunAddress[] = [];
-  let unknownRequired: number | undefined;
   let integrityAt: number | undefined;
   let count = 0;
   for (let at = STUN_HEADER_BYTES; at < bytes.length;) {
@@ -227,8 +222,10 @@ export function decodeStun(datagram: Uint8Array): DecodedStun | undefined {
       case ATTRIBUTE.requestedTransport:
         found.requestsUdp = value[0] === UDP;
         return true;
+      case ATTRIBUTE.requestedAddressFamily:
+        found.addressFamily = value[0] === 2 ? 6 : 4;
+        return true;
       default:
-        if (attribute < COMPREHENSION_OPTIONAL) unknownRequired ??= attribute;
         return true;
     }
   }
@@ -242,7 +239,6 @@ export function decodeStun(datagram: Uint8Array): DecodedStun | undefined {
   };
   return {
     message,
-    unknownRequired,
     checkIntegrity(integrity) {
       if (integrityAt === undefined || bytes.readUInt16BE(integrityAt + 2) !== INTEGRITY_BYTES) return false;
       const covered = Buffer.from(bytes.subarray(0, integrityAt));

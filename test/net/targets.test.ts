@@ -23,6 +23,7 @@ function fakeRelay(host: string | undefined, permitted: string[] = []): Relay {
     address: host === undefined ? undefined : { host, port: 9 },
     fault: undefined,
     permit: (allowed) => permitted.push(allowed),
+    networkChanged: () => undefined,
     onChange: () => () => undefined,
     onDatagram: () => undefined,
     send: () => undefined,
