@@ -129,8 +129,8 @@ export function encodeStun(message: StunMessage, integrity?: StunIntegrity): Uin
     add(ATTRIBUTE.errorCode, Buffer.concat([Buffer.of(0, 0, Math.floor(code / 100), code % 100), Buffer.from(reason)]));
   }
   text(ATTRIBUTE.username, message.username);
-  text(ATTRIBUTE.realm, message.realm);
   text(ATTRIBUTE.nonce, message.nonce);
+  text(ATTRIBUTE.realm, message.realm);
 
   const length = attributes.reduce((sum, { length: bytes }) => sum + bytes, 0);
   const head = header(message, length + (integrity === undefined ? 0 : 4 + INTEGRITY_BYTES));
