@@ -190,6 +190,7 @@ export class TurnAllocation {
           const again = () => this.#allocate(at, { ...tried, released: true });
           this.#requests.ask({ method: 'refresh', lifetime: 0 }, at, { success: again, error: again });
         } else if (code === FAMILY_UNSUPPORTED && tried.ipv6 !== true) this.#allocate(at, { ...tried, ipv6: true });
+        else if (code === ALLOCATION_MISMATCH) this.#fail('it still holds an allocation of before');
         else this.#fail(inWords(code, reason));
       },
     });

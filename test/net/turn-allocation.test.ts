@@ -191,7 +191,7 @@ test('an allocation that a node of before left at the server is given back first
   const stubborn = play();
   stubborn.refusals.set('allocate', [437, 437]);
   stubborn.start();
-  assert.equal(stubborn.events.at(-1), 'failed: it has lost the allocation');
+  assert.equal(stubborn.events.at(-1), 'failed: it still holds an allocation of before');
 });
 
 test('whoever was let in before there was an allocation is let in when there is one, and again every 4 minutes', () => {

@@ -177,6 +177,113 @@ test('tcp: a server that went away is told, and used again when it is back', asy
   }
 });
 
+test('udp: a server that was restarted is noticed as soon as data goes by it, and gives a new allocation', async () => {
+  const port = await openShared();
+  const peer = await openPeer();
+  const first = await startCoturn({ listen: HOST });
+  const relay = relayAt(port, 'udp', first);
+  let second: Coturn | undefined;
+  const talk = setInterval(() => relay.send(Buffer.from('x'), peer.at), 100);
+  try {
+    await until(relay, () => relay.address !== undefined);
+    await once(peer, 'message');
+    await first.kill();
+    second = await startCoturn({ listen: HOST, port: first.port });
+    await until(relay, () => relay.address === undefined);
+    assert.match(relay.fault ?? '', /has lost the allocation/);
+    await until(relay, () => relay.address !== undefined);
+    await once(peer, 'message');
+  } finally {
+    clearInterval(talk);
+    await relay.close();
+    peer.close();
+    await second?.close();
+    await first.close();
+    await port.close();
+  }
+});
+
+test('a server that comes back only after a while is tried until it does', async () => {
+  const port = await openShared();
+  const first = await startCoturn({ listen: HOST });
+  await first.kill();
+  const relay = relayAt(port, 'tcp', first);
+  let second: Coturn | undefined;
+  try {
+    await until(relay, () => relay.fault !== undefined);
+    second = await startCoturn({ listen: HOST, port: first.port });
+    relay.networkChanged();
+    await until(relay, () => relay.address !== undefined);
+    assert.equal(relay.fault, undefined);
+  } finally {
+    await relay.close();
+    await second?.close();
+    await first.close();
+    await port.close();
+  }
+});
+
+test('the allocation of a node that crashed does not stand in the way of the next on the same port', async () => {
+  const port = await openShared();
+  const crashed = relayAt(port, 'udp');
+  let after: Relay | undefined;
+  try {
+    await until(crashed, () => crashed.address !== undefined);
+    after = relayAt(port, 'udp');
+    const { address } = crashed;
+    await until(after, () => after?.address !== undefined);
+    assert.notDeepEqual(after.address, address);
+  } finally {
+    await after?.close();
+    await crashed.close();
+    await port.close();
+  }
+});
+
+test('a short lifetime and nonces that grow stale do not end an allocation', async () => {
+  const port = await openShared();
+  const peer = await openPeer();
+  const strict = await startCoturn({ listen: HOST, lines: ['stale-nonce=1', 'max-allocate-lifetime=2'] });
+  const relay = relayAt(port, 'udp', strict);
+  try {
+    await until(relay, () => relay.address !== undefined);
+    const { address } = relay;
+    let changes = 0;
+    relay.onChange(() => changes++);
+    for (let i = 0; i < 6; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      relay.send(Buffer.from(`${i}`), peer.at);
+      await once(peer, 'message');
+    }
+    assert.equal(changes, 0);
+    assert.deepEqual(relay.address, address);
+  } finally {
+    await relay.close();
+    peer.close();
+    await strict.close();
+    await port.close();
+  }
+});
+
+test('closing gives the place at the server back', async () => {
+  const port = await openShared();
+  const strict = await startCoturn({ listen: HOST, lines: ['user-quota=1'] });
+  const opened: Relay[] = [];
+  try {
+    for (let i = 0; i < 3; i++) {
+      const relay = relayAt(port, 'udp', strict);
+      opened.push(relay);
+      await until(relay, () => relay.address !== undefined);
+      await relay.close();
+      await relay.close();
+    }
+  } finally {
+    for (const relay of opened) await relay.close();
+    await strict.close();
+    await port.close();
+  }
+});
+
 test('a STUN server tells where it sees the port; what it was not asked for is not believed', async () => {
   const port = await openShared();
   const client = createStunClient({ port, clock: systemClock, randomBytes });
