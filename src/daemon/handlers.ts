@@ -51,7 +51,7 @@ export function createHandlers(options: HandlersOptions): ControlHandlers {
       fingerprint: fingerprintWords(identity.publicKey),
     }),
     'network.check': async (_given, { progress }) =>
-      checkNetwork({ reach, config, discovery, tell: (finding) => progress(JSON.stringify(finding)) }),
+      checkNetwork({ reach, config, discovery, clock, tell: (finding) => progress(JSON.stringify(finding)) }),
     watch: (_given, { progress, signal }) =>
       new Promise((resolve) => {
         const send = (event: WatchEvent) => progress(JSON.stringify(event));

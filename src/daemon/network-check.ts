@@ -2,25 +2,40 @@
  * What `peerfs doctor --network` finds: each way to find and reach peers is tried, and said in plain words what works,
  * what does not and what would help. Owns the words; the trying is done by the parts themselves.
  */
+import type { Clock } from '../clock.ts';
+import type { CommonPeers } from '../net/common-peers.ts';
+import type { PortMapping } from '../net/port-mapping.ts';
+import type { ReflexiveWatch } from '../net/stun-servers.ts';
 import type { Config } from './config.ts';
 import type { NetworkFinding, NetworkStatus } from './control-protocol.ts';
 import type { Discovery } from './discovery.ts';
-import type { Reach } from './reach.ts';
 
 /** What is still starting has so long to get there. Tuning, milliseconds. */
 const PATIENCE_MS = 10_000;
 const LOOK_EVERY_MS = 250;
 
+/** What is asked of Reach. */
+export interface CheckedReach {
+  readonly commonPeers: Pick<CommonPeers, 'helping'>;
+  /** Whether there is one. */
+  readonly dht: object | undefined;
+  readonly mapping: Pick<PortMapping, 'check' | 'status'> | undefined;
+  readonly stun: Pick<ReflexiveWatch, 'networkChanged'> | undefined;
+  status(): NetworkStatus;
+}
+
 export interface NetworkCheckOptions {
-  readonly reach: Reach;
-  readonly config: Config;
+  readonly reach: CheckedReach;
+  readonly config: Pick<Config, 'lan' | 'turn.servers'>;
   readonly discovery: Pick<Discovery, 'counters'> | undefined;
   /** Each finding as soon as it is there. */
   readonly tell: (finding: NetworkFinding) => void;
+  readonly clock: Clock;
 }
 
+/** @returns all that it told. Takes up to a minute where nothing answers. */
 export async function checkNetwork(options: NetworkCheckOptions): Promise<NetworkFinding[]> {
-  const { reach, config, discovery, tell } = options;
+  const { reach, config, discovery, tell, clock } = options;
   const found: NetworkFinding[] = [];
   const say = (way: string, works: boolean | null, detail: string, advice = ''): void => {
     const finding = { way, works, detail, advice };
@@ -28,12 +43,12 @@ export async function checkNetwork(options: NetworkCheckOptions): Promise<Networ
     tell(finding);
   };
   const until = (isDecided: (status: NetworkStatus) => boolean): Promise<NetworkStatus> => {
-    const deadline = performance.now() + PATIENCE_MS;
+    const deadline = clock.now() + PATIENCE_MS;
     return new Promise((resolve) => {
       const look = (): void => {
         const status = reach.status();
-        if (isDecided(status) || performance.now() >= deadline) resolve(status);
-        else setTimeout(look, LOOK_EVERY_MS);
+        if (isDecided(status) || clock.now() >= deadline) resolve(status);
+        else clock.after(LOOK_EVERY_MS, look);
       };
       look();
     });
@@ -109,7 +124,7 @@ export async function checkNetwork(options: NetworkCheckOptions): Promise<Networ
 
 type Say = (way: string, works: boolean | null, detail: string, advice?: string) => void;
 
-function sayLan(config: Config, discovery: Pick<Discovery, 'counters'> | undefined, say: Say): void {
+function sayLan(config: Pick<Config, 'lan'>, discovery: Pick<Discovery, 'counters'> | undefined, say: Say): void {
   if (!config.lan) say('Local network', null, 'peers are not looked for there', 'peerfs config set lan true');
   else if (discovery === undefined) {
     say(

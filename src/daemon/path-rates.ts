@@ -17,7 +17,10 @@ interface Look {
   readonly bytesPerSecond: number;
 }
 
-export function createPathRates(channel: PeerChannel, clock: Clock): PathRates {
+export function createPathRates(
+  channel: Pick<PeerChannel, 'paths' | 'activePath'>,
+  clock: Pick<Clock, 'now'>,
+): PathRates {
   const looks = new WeakMap<Path, Look>();
   const look = (path: Path): number => {
     const { bytesSent, bytesReceived } = path.statistics;

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { createIdentity } from '../../src/crypto/identity.ts';
-import { codeOf } from '../../src/errors.ts';
 import { createInvitations, type Invitations } from '../../src/daemon/invitations.ts';
 import { openStore, type Store } from '../../src/daemon/store.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -104,9 +103,6 @@ test('one that has expired is no longer made known', async (t) => {
 test('one that could not be made is not made known', async (t) => {
   const world = createWorld(t);
   const long = Array.from({ length: 16 }, () => ({ host: 'x'.repeat(300), port: 1 }));
-  await assert.rejects(
-    world.invitations.invite({ name: undefined, lifeMs: HOUR, addresses: long }),
-    (error) => codeOf(error) !== undefined,
-  );
+  await assert.rejects(world.invitations.invite({ name: undefined, lifeMs: HOUR, addresses: long }));
   assert.equal(world.announced.size, 0);
 });
