@@ -123,6 +123,7 @@ function openReach(options: OpenOptions): Reach {
       stun?.networkChanged();
       dht?.networkChanged();
       mapping?.networkChanged();
+      for (const relay of relays) relay.networkChanged();
       options.onNetworkChange();
     },
   });
