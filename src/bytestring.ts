@@ -1,5 +1,5 @@
 /**
- * File names and paths as bytes. A ByteString is a JavaScript string in which every character is one byte
+ * File names, paths and keys of maps as bytes. A ByteString is a JavaScript string in which every character is one byte
  * (U+0000 to U+00FF, "latin1"): it keeps any legal name, serves as a map key, and V8 stores it one byte a character.
  *
  * A path is a ByteString of names joined by '/', relative to the root of a share, without '.', '..', empty

@@ -3,8 +3,8 @@ import { Flags } from '@oclif/core';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ConfigOverrides } from '../daemon/config.ts';
-import { parseListen } from '../daemon/setting-values.ts';
 import { PeerfsError } from '../errors.ts';
+import { parseHostPort } from '../host-port.ts';
 
 /** Flags of every command that may start a node. */
 export const startFlags = {
@@ -87,7 +87,7 @@ export function parseDuration(text: string): number {
 
 /** @throws USAGE unless it is host:port. */
 export function checkAddress(text: string): string {
-  const parsed = parseListen(text);
+  const parsed = parseHostPort(text);
   if (parsed !== undefined && parsed.port > 0) return text;
   throw new PeerfsError('USAGE', `"${text}" is not an address`, {
     hint: 'Write host:port, such as 203.0.113.7:41000.',

@@ -10,6 +10,7 @@ import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { isName, fromText } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
+import { parseHostPort } from '../host-port.ts';
 import type { LogLevel } from '../log.ts';
 import {
   BLOCKS,
@@ -17,7 +18,6 @@ import {
   ON_OR_OFF,
   oneOf,
   OPTIONAL_PATH,
-  parseListen,
   PATH_KINDS,
   PATHS,
   SERVERS,
@@ -34,7 +34,7 @@ export const PETNAME_BYTES = 64;
 
 export interface Config {
   readonly name: string;
-  /** `host:port`; see parseListen(). */
+  /** `host:port`; see parseHostPort(). */
   readonly listen: string;
   /** Order is preference. */
   readonly paths: readonly ConfiguredPath[];
@@ -89,7 +89,7 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
   listen: {
     doc: 'Address and port for incoming connections, UDP and TCP alike. Port 0: one is chosen at the first start and kept.',
     default: () => '[::]:0',
-    parse: (value) => (typeof value === 'string' && parseListen(value) !== undefined ? value : undefined),
+    parse: (value) => (typeof value === 'string' && parseHostPort(value) !== undefined ? value : undefined),
     legal: 'host:port, such as 0.0.0.0:41000, 192.0.2.7:0 or [::]:41000',
   },
   paths: {

@@ -9,11 +9,11 @@ import { createServer, isIPv6 } from 'node:net';
 import { createRequire } from 'node:module';
 import { release } from 'node:os';
 import { codeOf, PeerfsError } from '../errors.ts';
+import { parseHostPort } from '../host-port.ts';
 import { loadConfig } from './config.ts';
 import { askNode } from './control-client.ts';
 import { missingLibrary } from './failure.ts';
 import { homeFault, quoted, reasonOf, type Home } from './home.ts';
-import { parseListen } from './setting-values.ts';
 import { readTurnServers } from './turn-servers.ts';
 
 export interface Finding {
@@ -211,7 +211,7 @@ async function checkPort(home: Home, running: boolean): Promise<Finding> {
     return warning(check, 'not looked at: the settings are faulty', 'Mend the settings first.');
   }
   if (running) return ok(check, 'the node holds it');
-  const address = parseListen(listen);
+  const address = parseHostPort(listen);
   if (address === undefined) return fault(check, `"${listen}" is not host:port`, 'peerfs config set listen [::]:0');
   const failure = (await tcpFailure(address)) ?? (await udpFailure(address));
   if (failure === undefined) return ok(check, `${listen} can be listened on`);

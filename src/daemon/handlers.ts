@@ -5,6 +5,7 @@
 import type { Clock } from '../clock.ts';
 import { fingerprintWords, peerIdOf, type Identity } from '../crypto/identity.ts';
 import { PeerfsError } from '../errors.ts';
+import { parseHostPort } from '../host-port.ts';
 import type { UdpAddress } from '../net/udp-port.ts';
 import type { Config } from './config.ts';
 import type { ControlHandlers } from './control.ts';
@@ -16,7 +17,6 @@ import { checkNetwork } from './network-check.ts';
 import { checkPetname, directory, flag, optionalText, optionalTexts, positive, text } from './parameters.ts';
 import type { Peers } from './peers.ts';
 import type { Reach } from './reach.ts';
-import { parseListen } from './setting-values.ts';
 import { knownPeer, type Shares } from './shares.ts';
 import type { Store } from './store.ts';
 import type { Watch } from './watch.ts';
@@ -149,7 +149,7 @@ export function createHandlers(options: HandlersOptions): ControlHandlers {
 }
 
 function address(text_: string): UdpAddress {
-  const parsed = parseListen(text_);
+  const parsed = parseHostPort(text_);
   if (parsed !== undefined && parsed.port > 0) return parsed;
   throw new PeerfsError('USAGE', `"${text_}" is not an address`, { hint: 'Write host:port.' });
 }

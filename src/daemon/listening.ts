@@ -2,10 +2,10 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { PeerfsError } from '../errors.ts';
+import { parseHostPort } from '../host-port.ts';
 import type { Endpoint } from '../net/endpoint.ts';
 import type { Config } from './config.ts';
 import { reasonOf } from './home.ts';
-import { parseListen } from './setting-values.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -17,7 +17,7 @@ export async function listen(
   store: Pick<Store, 'meta' | 'setMeta'>,
   open: (host: string, port: number) => Promise<Endpoint>,
 ): Promise<Endpoint> {
-  const { host, port } = parseListen(config.listen) ?? { host: '::', port: 0 };
+  const { host, port } = parseHostPort(config.listen) ?? { host: '::', port: 0 };
   const kept = port === 0 ? store.meta('port') : undefined;
   try {
     const numeric = isIP(host) === 0 ? (await lookup(host)).address : host;

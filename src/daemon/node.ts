@@ -11,10 +11,10 @@ import { peerIdOf } from '../crypto/identity.ts';
 import { useInPlaceAead } from '../crypto/sodium.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { LeaseTable } from '../fs/leases.ts';
+import { formatHostPort } from '../host-port.ts';
 import type { Logger } from '../log.ts';
 import { openEndpoint } from '../net/endpoint.ts';
 import { createLink } from '../net/link.ts';
-import { formatAddress } from '../net/local-addresses.ts';
 import { createMailbox } from '../net/mailbox.ts';
 import type { PeerBook } from '../net/peer-book.ts';
 import { createWays } from '../net/ways.ts';
@@ -244,7 +244,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     toEnd.push(() => invitations.close());
     invitations.resume();
 
-    const listening = [formatAddress(endpoint.address.host, endpoint.address.port)];
+    const listening = [formatHostPort(endpoint.address.host, endpoint.address.port)];
     const version = packageVersion();
 
     const load = watchLoad();

@@ -1,7 +1,7 @@
 /** What `status` tells of how this node can be reached: the shapes of control-protocol.ts, from the parts of Reach. */
+import { formatHostPort } from '../host-port.ts';
 import type { Candidates } from '../net/candidates.ts';
 import type { Dht } from '../net/dht.ts';
-import { formatAddress } from '../net/local-addresses.ts';
 import type { PortMapping } from '../net/port-mapping.ts';
 import type { Relay } from '../net/relay.ts';
 import type { Tor } from '../net/tor.ts';
@@ -27,7 +27,7 @@ export function reachStatus(options: ReachStatusOptions): NetworkStatus {
     nat,
     candidates: candidates.list.map(({ type, host, port }) => ({
       type: typeName(type),
-      address: formatAddress(host, port),
+      address: formatHostPort(host, port),
     })),
     tor: tor?.status ?? { state: 'off', progress: 0, detail: '' },
     dht: dht?.status ?? { state: 'off', nodes: 0 },
@@ -42,5 +42,5 @@ function typeName(type: number): NetworkStatus['candidates'][number]['type'] {
 }
 
 function inText(address: UdpAddress | undefined): string | null {
-  return address === undefined ? null : formatAddress(address.host, address.port);
+  return address === undefined ? null : formatHostPort(address.host, address.port);
 }

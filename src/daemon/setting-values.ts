@@ -6,6 +6,7 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { parseHostPort } from '../host-port.ts';
 
 /** Kinds of path that a node can be told to use; src/net knows what they are. */
 export const PATH_KINDS = ['tcp', 'udp', 'turn', 'tor'] as const;
@@ -100,17 +101,9 @@ export const OPTIONAL_PATH = {
   legal: DIRECTORY.legal,
 };
 
-/** @returns undefined unless the text is `host:port` with a port of 0 to 65535; IPv6 stands in brackets. */
-export function parseListen(text: string): { readonly host: string; readonly port: number } | undefined {
-  const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  return host !== undefined && port <= HIGHEST_PORT ? { host, port } : undefined;
-}
-
 /** A place to send to: no port 0, and no host that no resolver would take. */
 function isServer(text: string): boolean {
-  const { host = '', port = 0 } = parseListen(text) ?? {};
+  const { host = '', port = 0 } = parseHostPort(text) ?? {};
   return port > 0 && text.length <= LONGEST_TEXT && (text.startsWith('[') ? isIPv6(host) : isHost(host));
 }
 

@@ -2,6 +2,7 @@
  * One meeting through peers in common: what lies for the other side at our place of the hour, and what of that which lies at
  * its places is news. Owns no connections: common-peers.ts carries both to and from mailboxes.
  */
+import { fromBytes } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import {
   helperRank,
@@ -27,11 +28,6 @@ export interface CommonPeerMeetingOptions extends MeetingOptions {
   /** What is left or watched may be other than before. */
   readonly onChange: () => void;
   readonly onClose: () => void;
-}
-
-/** The name of a place as a key of maps. */
-export function keyOfPlace(place: Uint8Array): string {
-  return Buffer.from(place.buffer, place.byteOffset, place.byteLength).toString('latin1');
 }
 
 /** Of all meetings. */
@@ -131,7 +127,7 @@ export class CommonPeerMeeting implements Meeting {
     if (this.#left?.hour !== hour) {
       const own = meetingPlace(secret, side, hour);
       const left = { place: own.place, value: encodeLeftSignal(own, this.#sequence, this.#signal) };
-      this.#left = { hour, key: keyOfPlace(own.place), left };
+      this.#left = { hour, key: fromBytes(own.place), left };
     }
     return this.#left;
   }
@@ -146,7 +142,7 @@ export class CommonPeerMeeting implements Meeting {
       this.#watched.clear();
       for (const hour of hours) {
         const place = before.find((one) => one.hour === hour) ?? meetingPlace(secret, side === 0 ? 1 : 0, hour);
-        this.#watched.set(keyOfPlace(place.place), place);
+        this.#watched.set(fromBytes(place.place), place);
       }
     }
     return this.#watched;

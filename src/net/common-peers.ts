@@ -4,12 +4,13 @@
  * few, chosen by what only the two know. Owns which meeting goes to whom, and the turn of the hour. Does not own the calls
  * (helping-peer.ts) or what a signal is sealed in (common-peer-meeting.ts).
  */
+import { fromBytes } from '../bytestring.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { hourOf, untilNextHourMs } from '../crypto/meeting.ts';
 import type { Logger } from '../log.ts';
 import { LIMITS, type RequestOf } from '../wire/schema.ts';
 import type { Channel } from './channel.ts';
-import { CommonPeerMeeting, keyOfPlace, type Hearing } from './common-peer-meeting.ts';
+import { CommonPeerMeeting, type Hearing } from './common-peer-meeting.ts';
 import { HelpingPeer, type Wanted } from './helping-peer.ts';
 import { createRateLimit } from './rate-limit.ts';
 import type { Rendezvous } from './rendezvous.ts';
@@ -120,7 +121,7 @@ export function createCommonPeers({ clock, random, log }: CommonPeersOptions): C
   };
 
   const heard = (helper: HelpingPeer, { place, value }: RequestOf<'signalLeft'>): void => {
-    const key = keyOfPlace(place);
+    const key = fromBytes(place);
     let isForeign = true;
     for (const meeting of [...meetings]) {
       const hearing = meeting.hear(key, value, () => opening.take(helper.peerId));

@@ -17,6 +17,7 @@ import { isIPv4 } from 'node:net';
 import DHT from 'bittorrent-dht';
 import type { Clock, Timer } from '../clock.ts';
 import { signAtPlace, verifyAtPlace, type MeetingPlace } from '../crypto/meeting.ts';
+import { parseHostPort } from '../host-port.ts';
 import type { Logger } from '../log.ts';
 import { readSigned } from './dht-message.ts';
 import { createDhtSocket, type DhtSocket } from './dht-socket.ts';
@@ -112,14 +113,6 @@ async function resolveName(host: string): Promise<readonly string[]> {
   return found.map(({ address }) => address);
 }
 
-/** undefined for what is no `host:port`. */
-function parseNode(text: string): UdpAddress | undefined {
-  const colon = text.lastIndexOf(':');
-  const port = Number(text.slice(colon + 1));
-  if (colon <= 0 || !Number.isInteger(port) || port < 1 || port > 65_535) return undefined;
-  return { host: text.slice(0, colon), port };
-}
-
 export function openDhtNode(options: DhtNodeOptions): DhtNode {
   const { clock, random, log } = options;
   const resolve = options.resolve ?? resolveName;
@@ -172,8 +165,8 @@ export function openDhtNode(options: DhtNodeOptions): DhtNode {
     const { dht } = instance;
     for (const saved of known) if (isIPv4(saved.host) && saved.port > 0) dht.addNode({ ...saved });
     for (const text of options.bootstrap) {
-      const address = parseNode(text);
-      if (address === undefined) continue;
+      const address = parseHostPort(text);
+      if (address === undefined || address.port === 0) continue;
       const ask = (hosts: readonly string[]): void => {
         if (dht.destroyed) return;
         for (const host of hosts) if (isIPv4(host)) dht.addNode({ host, port: address.port });

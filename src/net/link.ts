@@ -11,6 +11,7 @@
  * A worse path stays beside a better one, so that there is somewhere to go when that is lost.
  */
 import { isIPv4 } from 'node:net';
+import { parseHostPort } from '../host-port.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Logger } from '../log.ts';
 import type { WireCandidate } from '../wire/candidate.ts';
@@ -111,7 +112,7 @@ export function createLink(options: LinkOptions): Link {
     return Math.max(byKind, endpoint.paths.indexOf('udp')) + DISTANT_RANK + family;
   };
   const rank = ({ kind, host }: Target): number => rankOf(kind, host);
-  const rankOfPath = ({ kind, remote }: Path): number => rankOf(kind, remote.slice(0, remote.lastIndexOf(':')));
+  const rankOfPath = ({ kind, remote }: Path): number => rankOf(kind, parseHostPort(remote)?.host ?? '');
   /** Of the paths there are; none counts while no path answers. */
   const best = (): number =>
     channel.state === 'live' ? Math.min(Infinity, ...[...paths.keys()].map(rankOfPath)) : Infinity;

@@ -38,8 +38,3 @@ export function localAddresses(listenHost: string, interfaces: Interfaces = netw
   const unique = found.filter(({ host }, at) => found.findIndex((other) => other.host === host) === at);
   return unique.sort((a, b) => a.family - b.family);
 }
-
-/** `host:port`, IPv6 in brackets. */
-export function formatAddress(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}

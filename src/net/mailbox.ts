@@ -9,6 +9,7 @@
  * place can take away nothing that another left there. Readers get the newest left by another; that one is forged or
  * old they see for themselves.
  */
+import { fromBytes } from '../bytestring.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import { LIMITS, type MailboxCall, type RequestOf } from '../wire/schema.ts';
@@ -84,9 +85,6 @@ interface Door {
   watchedAt: number;
 }
 
-const keyOf = (place: Uint8Array): string =>
-  Buffer.from(place.buffer, place.byteOffset, place.byteLength).toString('latin1');
-
 export function createMailbox({ clock, allowed }: MailboxOptions): Mailbox {
   const counters: MailboxCounters = { left: 0, told: 0, refused: 0, limited: 0, evicted: 0 };
   const doors = new Set<Door>();
@@ -160,7 +158,7 @@ export function createMailbox({ clock, allowed }: MailboxOptions): Mailbox {
   const leave = (door: Door, place: Uint8Array, value: Uint8Array): void => {
     admit(door, leaving);
     removeExpired(door);
-    const key = keyOf(place);
+    const key = fromBytes(place);
     const before = door.left.get(key);
     remove(door, key);
     // The request is a view of its frame, which is longer.
@@ -186,7 +184,7 @@ export function createMailbox({ clock, allowed }: MailboxOptions): Mailbox {
 
   const watch = (door: Door, places: readonly { readonly place: Uint8Array }[]): RequestOf<'signalLeft'>[] => {
     admit(door, watching);
-    door.watched = new Set(places.slice(0, LIMITS.watchedPlaces).map(({ place }) => keyOf(place)));
+    door.watched = new Set(places.slice(0, LIMITS.watchedPlaces).map(({ place }) => fromBytes(place)));
     door.watchedAt = clock.now();
     return [...door.watched].flatMap((key) => {
       const left = newest(door, key);

@@ -3,6 +3,7 @@
  * mapping open. Owns when; the questions are stun.ts.
  */
 import { isIPv6 } from 'node:net';
+import { parseHostPort } from '../host-port.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { StunClient } from './stun.ts';
 import type { UdpAddress } from './udp-port.ts';
@@ -56,13 +57,12 @@ export function watchReflexive(options: ReflexiveOptions): ReflexiveWatch {
 
   /** Addresses of one name one after the other, until one answers; IPv4 first: there are the routers that translate. */
   const askOnce = async (server: string): Promise<UdpAddress | undefined> => {
-    const at = server.lastIndexOf(':');
-    const name = server.slice(0, at).replace(/^\[|\]$/g, '');
+    const { host: name, port } = parseHostPort(server) ?? { host: server, port: 0 };
     const hosts = (await resolve(name).catch(() => [])).filter((host) => client.reaches(host));
     hosts.sort((a, b) => Number(isIPv6(a)) - Number(isIPv6(b)));
     for (const host of hosts.slice(0, MAX_ADDRESSES)) {
       try {
-        return await client.ask({ host, port: Number(server.slice(at + 1)) });
+        return await client.ask({ host, port });
       } catch {
         // The next may answer; that none did is said by onSeen.
       }

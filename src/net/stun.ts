@@ -2,6 +2,7 @@
  * The STUN client (RFC 8489) on the node's own UDP port: asks a server at which address it sees the port. Owns the
  * transactions; which servers are asked when is stun-servers.ts.
  */
+import { fromBytes } from '../bytestring.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import { decodeStun, encodeStun, STUN_TRANSACTION_BYTES } from '../wire/stun.ts';
@@ -44,7 +45,7 @@ export function createStunClient({ port, clock, randomBytes }: StunClientOptions
     input(datagram, from) {
       const message = decodeStun(datagram)?.message;
       if (message?.method !== 'binding') return false;
-      const transaction = open.get(keyOf(message.transaction));
+      const transaction = open.get(fromBytes(message.transaction));
       if (transaction === undefined || !sameAddress(transaction.server, from)) return false;
       const seen = message.xorMappedAddress;
       if (message.class === 'success' && seen !== undefined) {
@@ -70,7 +71,7 @@ export function createStunClient({ port, clock, randomBytes }: StunClientOptions
           server: { ...server },
           settle(act) {
             timer?.cancel();
-            open.delete(keyOf(id));
+            open.delete(fromBytes(id));
             act();
           },
           resolve,
@@ -82,7 +83,7 @@ export function createStunClient({ port, clock, randomBytes }: StunClientOptions
           port.send(request, server);
           timer = clock.after(pauseMs, expired);
         };
-        open.set(keyOf(id), transaction);
+        open.set(fromBytes(id), transaction);
         expired();
       }),
     reaches: (host) => reaches(port.address.host, host),
@@ -93,8 +94,4 @@ export function createStunClient({ port, clock, randomBytes }: StunClientOptions
       }
     },
   };
-}
-
-function keyOf(transaction: Uint8Array): string {
-  return Buffer.from(transaction.buffer, transaction.byteOffset, transaction.length).toString('latin1');
 }

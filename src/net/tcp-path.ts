@@ -12,12 +12,14 @@
  * overtaking has an effect.
  */
 import type { Socket } from 'node:net';
+import { formatHostPort } from '../host-port.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { SealedStream } from '../crypto/stream.ts';
 import { acknowledgedBytes, limitUnsentBytes } from '../sys/tcp-info.ts';
 import { recycle } from './frame-pool.ts';
 import { LANES, SLOW_PATHS, type Lane, type Path, type PathEnd, type PathEvents } from './path.ts';
 import type { Rekeying } from './rekeying.ts';
+import { plainHost } from './tcp-port.ts';
 
 /** Packet types, specification. */
 const TYPE = { ping: 2, pong: 3, close: 4, rekeyRequest: 5, rekeyAnswer: 6, rekeySwitch: 7 } as const;
@@ -248,7 +250,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
 
   return {
     kind,
-    remote: `${socket.remoteAddress?.includes(':') === true ? `[${socket.remoteAddress}]` : (socket.remoteAddress ?? '')}:${socket.remotePort ?? 0}`,
+    remote: formatHostPort(plainHost(socket.remoteAddress ?? ''), socket.remotePort ?? 0),
     statistics,
     isConfirmed: () => isConfirmed,
     start(given) {

@@ -7,6 +7,7 @@
  *      +--- after 5 seconds to 5 minutes ---+ starting, at once the first time
  */
 import { randomBytes } from 'node:crypto';
+import { parseHostPort } from '../host-port.ts';
 import type { Clock } from '../clock.ts';
 import { onionPublicKey } from '../crypto/onion.ts';
 import { PeerfsError } from '../errors.ts';
@@ -15,7 +16,7 @@ import type { Tor, TorStatus } from './tor.ts';
 import { authenticate, expectOk } from './tor-authentication.ts';
 import { connectControl, keywords, type ControlConnection, type TorAddress } from './tor-control.ts';
 import { dialOnion } from './tor-dial.ts';
-import { findProgram, parseHostPort, startTorProcess, type TorProcess } from './tor-process.ts';
+import { findProgram, startTorProcess, type TorProcess } from './tor-process.ts';
 import { createTorServices } from './tor-services.ts';
 
 /** Where a Tor that runs already is looked for: Tor Browser, a system's, Debian's. */
@@ -293,7 +294,7 @@ function socksAddress(text: string): TorAddress | undefined {
   for (const [, where = ''] of text.matchAll(/"((?:[^"\\]|\\.)*)"/g)) {
     if (where.startsWith('unix:')) return { path: Buffer.from(where.slice(5), 'latin1').toString('utf8') };
     const address = parseHostPort(where);
-    if (address !== undefined && 'host' in address) {
+    if (address !== undefined) {
       // Any address of the machine: the loopback one is among them.
       const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[address.host] ?? address.host;
       return { host, port: address.port };

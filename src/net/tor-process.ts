@@ -10,6 +10,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { access, constants, mkdir, readFile, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { parseHostPort } from '../host-port.ts';
 import type { Clock } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import { escapeControls, type Logger } from '../log.ts';
@@ -214,12 +215,4 @@ async function readPortFile(path: string): Promise<TorAddress | undefined> {
   const [, kind, where = ''] = /^(PORT|UNIX_PORT)=(.+)\n/.exec(text) ?? [];
   if (kind === undefined) return undefined;
   return kind === 'PORT' ? parseHostPort(where) : { path: where };
-}
-
-/** `host:port` or `[host]:port`; undefined if it is neither. */
-export function parseHostPort(text: string): TorAddress | undefined {
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
-  const host = bracketed ?? plain;
-  if (host === undefined || Number(port) < 1 || Number(port) > 65_535) return undefined;
-  return { host, port: Number(port) };
 }

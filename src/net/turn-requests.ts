@@ -3,6 +3,7 @@
  * server has said how, and anew when it says that its nonce is stale. Pure: the time comes in, bytes go out. What the
  * requests are for is turn-allocation.ts.
  */
+import { fromBytes } from '../bytestring.ts';
 import { turnIntegrity, turnKey } from '../crypto/turn-credentials.ts';
 import {
   encodeStun,
@@ -83,14 +84,14 @@ export class TurnRequests {
         : { username, realm: this.#realm, nonce: this.#nonce };
     const bytes = encodeStun({ ...request, ...proof, class: 'request', transaction: id }, integrity);
     const dueAt = now + (isLossy ? RETRY_MS[0] : PATIENCE_MS);
-    this.#open.set(keyOf(id), { request, bytes, replies, challenges, tries: 1, sentAt: now, dueAt });
+    this.#open.set(fromBytes(id), { request, bytes, replies, challenges, tries: 1, sentAt: now, dueAt });
     send(bytes);
   }
 
   /** @returns whether it was the answer to a request. */
   input(decoded: DecodedStun, now: number): boolean {
     const { message } = decoded;
-    const key = keyOf(message.transaction);
+    const key = fromBytes(message.transaction);
     const transaction = this.#open.get(key);
     if (transaction === undefined || message.method !== transaction.request.method) return false;
     if (message.class === 'success') {
@@ -144,8 +145,4 @@ export class TurnRequests {
     this.ask(transaction.request, now, transaction.replies, transaction.challenges + 1);
     return true;
   }
-}
-
-function keyOf(transaction: Uint8Array): string {
-  return Buffer.from(transaction.buffer, transaction.byteOffset, transaction.length).toString('latin1');
 }

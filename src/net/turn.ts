@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
+import { formatHostPort } from '../host-port.ts';
 import type { Logger } from '../log.ts';
 import { STUN_HEADER_BYTES } from '../wire/stun.ts';
 import type { Relay } from './relay.ts';
@@ -164,7 +165,7 @@ export function openRelay(options: RelayOptions): Relay {
     arm();
   };
   return {
-    server: `${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`,
+    server: formatHostPort(server.host, server.port),
     transport: server.transport,
     get address() {
       return allocation?.relayed;

@@ -4,6 +4,7 @@
  * or the handshake, and sees only datagrams that opened. src/wire/datagram.ts has the packets.
  */
 import { randomFillSync } from 'node:crypto';
+import { formatHostPort } from '../host-port.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { DATAGRAM_OVERHEAD_BYTES, type Session } from '../crypto/session.ts';
 import { DATAGRAM_TYPES } from '../wire/datagram.ts';
@@ -117,7 +118,7 @@ class KcpPath implements UdpPath {
 
   get remote(): string {
     const { host, port } = this.#roaming.remote;
-    return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    return formatHostPort(host, port);
   }
 
   get statistics(): PathStatistics {

@@ -15,9 +15,9 @@ import {
   writeSetting,
   type ConfigKey,
 } from '../../src/daemon/config.ts';
-import { parseListen } from '../../src/daemon/setting-values.ts';
 import { packageRoot } from '../../src/daemon/version.ts';
 import { codeOf } from '../../src/errors.ts';
+import { parseHostPort } from '../../src/host-port.ts';
 import { temporaryFolder } from './temporary-home.ts';
 
 describe('settings', () => {
@@ -26,7 +26,7 @@ describe('settings', () => {
     assert.deepEqual(config.paths, ['tcp', 'udp', 'turn', 'tor']);
     assert.equal(config.lan, true);
     for (const key of CONFIG_KEYS) assert.deepEqual(config[key], SETTINGS[key].default());
-    assert.notEqual(parseListen(config.listen), undefined);
+    assert.notEqual(parseHostPort(config.listen), undefined);
     assert.equal(petnameFault(config.name), undefined);
   });
 
@@ -160,15 +160,6 @@ describe('settings', () => {
     const file = join(temporaryFolder(t), 'config');
     writeFileSync(file, '# fine\n\nlan = true\nwhat is this\n');
     assert.throws(() => loadConfig(file), { code: 'CONFIG_INVALID', message: /line 4/ });
-  });
-
-  it('addresses to listen on: IPv4, names, IPv6 in brackets, ports to 65535', () => {
-    assert.deepEqual(parseListen('127.0.0.1:0'), { host: '127.0.0.1', port: 0 });
-    assert.deepEqual(parseListen('[::]:65535'), { host: '::', port: 65535 });
-    assert.deepEqual(parseListen('host.example:41000'), { host: 'host.example', port: 41000 });
-    for (const bad of ['', ':', '1.2.3.4', '1.2.3.4:', ':80', '[::]', 'a b:1', 'a:-1', '[::1]:99999']) {
-      assert.equal(parseListen(bad), undefined, bad);
-    }
   });
 
   it('a name that someone else chose is made legal', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseHostPort, torConfiguration, type TorConfiguration } from '../../src/net/tor-process.ts';
+import { torConfiguration, type TorConfiguration } from '../../src/net/tor-process.ts';
 
 const plain: TorConfiguration = { dataDirectory: '/home/a b/"tor"', configLines: [], bridges: [] };
 const everywhere = async (name: string): Promise<string> => `/bin/${name}`;
@@ -61,13 +61,5 @@ test('no line can become two, nor swallow the next one', async () => {
     await assert.rejects(torConfiguration({ ...plain, configLines: [bad] }), { code: 'CONFIG_INVALID' }, bad);
     await assert.rejects(torConfiguration({ ...plain, bridges: [bad] }, everywhere), { code: 'CONFIG_INVALID' }, bad);
     await assert.rejects(torConfiguration({ ...plain, dataDirectory: `/x${bad}` }), { code: 'CONFIG_INVALID' }, bad);
-  }
-});
-
-test('host and port are read strictly', () => {
-  assert.deepEqual(parseHostPort('127.0.0.1:9051'), { host: '127.0.0.1', port: 9051 });
-  assert.deepEqual(parseHostPort('[::1]:65535'), { host: '::1', port: 65_535 });
-  for (const text of ['', ':', 'a:', ':1', 'a:0', 'a:65536', '::1:5', 'a:1x', '[a:1']) {
-    assert.equal(parseHostPort(text), undefined, text);
   }
 });
