@@ -3,7 +3,7 @@
  * fingerprint words). Does not store anything.
  */
 import { randomBytes } from 'node:crypto';
-import { decodeBase32, encodeBase32 } from './base32.ts';
+import { encodeBase32 } from './base32.ts';
 import { blake2b, ed25519FromSeed, x25519OfEd25519Public, x25519OfEd25519Secret } from './sodium.ts';
 import { WORDS } from './wordlist.ts';
 import { importDhSecret, type DhKeyPair } from './x25519.ts';
@@ -73,12 +73,6 @@ export function identityFromSeed(seed: Uint8Array): Identity {
 /** Lower-case base32 (RFC 4648) of the public key, without padding: 52 characters. */
 export function peerIdOf(publicKey: Uint8Array): string {
   return encodeBase32(publicKey);
-}
-
-/** The reverse of peerIdOf; undefined if it is not one. */
-export function publicKeyOf(peerId: string): Uint8Array | undefined {
-  const bytes = decodeBase32(peerId);
-  return bytes?.length === PUBLIC_KEY_BYTES ? bytes : undefined;
 }
 
 /** X25519 public key of an Ed25519 one; undefined if that is not a valid key. */

@@ -49,11 +49,6 @@ export async function sealInvitation(content: Uint8Array, code: string): Promise
   return PREFIX + Buffer.concat([sealed, checksum(sealed)]).toString('base64url');
 }
 
-/** Whether `text` claims to be an invitation, of whatever version: to tell one from the name of a file. */
-export function looksLikeInvitation(text: string): boolean {
-  return /^\s*peerfs-invite-\d/.test(text);
-}
-
 /**
  * The sealed bytes without their checksum.
  * @throws PeerfsError INVITE_MALFORMED, INVITE_VERSION.

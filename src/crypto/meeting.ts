@@ -32,8 +32,8 @@ const PADDED_BYTES = LENGTH_BYTES + MEETING_SIGNAL_BYTES;
 export const SEALED_SIGNAL_BYTES = XNONCE_BYTES + PADDED_BYTES + TAG_BYTES;
 /** Of a place's name, its public key, a signature. Bytes. */
 export const PLACE_BYTES = 32;
-export const PLACE_KEY_BYTES = 32;
-export const PLACE_SIGNATURE_BYTES = 64;
+const PLACE_KEY_BYTES = 32;
+const PLACE_SIGNATURE_BYTES = 64;
 const HOUR_MS = 3_600_000;
 
 /** Where the node of one side leaves its signal during one hour. Secret but for `place` and `publicKey`. */

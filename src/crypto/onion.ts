@@ -20,7 +20,7 @@ const SUFFIX = '.onion';
 const CHECKSUM_PREFIX = '.onion checksum';
 
 /** Of a service's seed. Bytes. */
-export const ONION_SEED_BYTES = 32;
+const ONION_SEED_BYTES = 32;
 /** Of either half of a client's key. Bytes. */
 export const ONION_CLIENT_KEY_BYTES = 32;
 

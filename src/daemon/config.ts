@@ -30,7 +30,7 @@ import {
 } from './setting-values.ts';
 
 /** Longest petname, bytes of UTF-8 (LIMITS.petnameBytes in src/wire/schema.ts). */
-export const PETNAME_BYTES = 64;
+const PETNAME_BYTES = 64;
 
 export interface Config {
   readonly name: string;

@@ -14,7 +14,7 @@ import { SLOW_PATHS } from './path.ts';
 import type { Lane, Path, PathEnd } from './path.ts';
 
 /** Frames above this many bytes ride lane 1, so that small ones never wait behind them. Specification of version 1. */
-export const SMALL_FRAME_BYTES = 8 * 1024;
+const SMALL_FRAME_BYTES = 8 * 1024;
 
 /** Frames of lane 1 that may overtake the hello of lane 0. */
 const MAX_EARLY_FRAMES = 256;

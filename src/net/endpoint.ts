@@ -39,8 +39,6 @@ export interface EndpointOptions {
   readonly onPath: (peerId: string, path: Path) => void;
   /** Somebody came by an invitation: the book has a new or renewed peer. Before its onPath. */
   readonly onJoined: (peerId: string) => void;
-  /** Use node:dgram alone. For tests and odd kernels. */
-  readonly plainUdp?: boolean;
 }
 
 export interface EndpointCounters extends HandshakerCounters {
@@ -94,7 +92,7 @@ export async function openEndpoint(options: EndpointOptions): Promise<Endpoint> 
   const openUdp = () =>
     openUdpEndpoint({
       listen,
-      openPort: (asked) => openUdpPort({ ...asked, plain: options.plainUdp === true }),
+      openPort: openUdpPort,
       identity,
       handshaker,
       clock,

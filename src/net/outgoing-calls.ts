@@ -23,7 +23,7 @@ import type { ChannelPath } from './channel-path.ts';
 import type { Lane } from './path.ts';
 
 /** Specification of version 1: more calls than this at once may be answered with OVERLOADED. */
-export const MAX_CALLS_IN_FLIGHT = 1024;
+const MAX_CALLS_IN_FLIGHT = 1024;
 
 /**
  * Tuning: bytes of requests in flight; more wait here, and small calls go past them. What is on a slow path stays there

@@ -18,6 +18,8 @@ const HEAD_START_MS: Readonly<Record<PathKind, number>> = { tcp: 0, udp: 0, turn
 const IPV6_HEAD_START_MS = 250;
 /** Targets of one race; more wait for their turn. */
 const MAX_RUNNING = 48;
+/** Targets that wait; above that what was named first is forgotten. */
+const MAX_WAITING = 256;
 
 export interface RaceOptions<T extends { readonly path: Path }> {
   readonly targets: readonly Target[];
@@ -54,7 +56,7 @@ interface Running {
 
 export function startRace<T extends { readonly path: Path }>(options: RaceOptions<T>): Race {
   const { clock, signal, attempt, rank, onReached, onFailure } = options;
-  let waiting = inTurn(options.targets, clock.now());
+  let waiting = inTurn(options.targets, clock.now()).slice(0, MAX_WAITING);
   const running = new Map<string, Running>();
   let best = Infinity;
   let isOver = false;
@@ -132,7 +134,8 @@ export function startRace<T extends { readonly path: Path }>(options: RaceOption
       const better = targets.filter((target) => rank(target) < best);
       const added = new Set(better.map(targetKey));
       // What waited already and is news again is tried as news.
-      waiting = [...inTurn(better, clock.now()), ...waiting.filter(({ target }) => !added.has(targetKey(target)))];
+      const others = waiting.filter(({ target }) => !added.has(targetKey(target)));
+      waiting = [...inTurn(better, clock.now()), ...others].slice(0, MAX_WAITING);
       advance();
     },
     reached,

@@ -14,6 +14,7 @@ import { decodeStruct, encodeStruct } from '../wire/codec.ts';
 import type { RequestOf } from '../wire/schema.ts';
 import type { Candidates } from './candidates.ts';
 import type { PeerChannel } from './channel.ts';
+import { createNewest } from './newest.ts';
 import type { Path } from './path.ts';
 import type { Meeting, MeetingSecret, Rendezvous, RendezvousWay } from './rendezvous.ts';
 import type { Way, Ways } from './ways.ts';
@@ -29,6 +30,12 @@ const SEEK_MS = 10 * 60_000;
 const MOVED_MS = 30_000;
 /** Changes that follow each other closely are told once. */
 const TELL_PAUSE_MS = 300;
+/**
+ * What a peer says has us dial addresses that it chose, and write them down: so many times at once, and then one in so
+ * many milliseconds. Of what it says faster the newest counts.
+ */
+const HEAR_BURST = 10;
+const HEAR_EVERY_MS = 2000;
 
 export interface Seeker {
   /**
@@ -160,7 +167,16 @@ export interface Signalling {
 
 export function createSignalling(options: SignallingOptions): Signalling {
   const { channel, candidates, clock, onCandidates, onObserved } = options;
-  const seeker = createSeeker({ ...options, onSignal: onCandidates });
+  const hearing = createNewest<Way | undefined, () => void>({
+    clock,
+    burst: HEAR_BURST,
+    everyMs: HEAR_EVERY_MS,
+    onValue: (_way, take) => take(),
+  });
+  const seeker = createSeeker({
+    ...options,
+    onSignal: (found, way) => hearing.put(way, () => onCandidates(found, way)),
+  });
   let telling: Timer | undefined;
   let moved: Timer | undefined;
   let wasLive = false;
@@ -195,8 +211,10 @@ export function createSignalling(options: SignallingOptions): Signalling {
   return {
     received({ candidates: told, observedHost, observedPort }, path) {
       const voter = path.kind === 'udp' && observedPort !== 0 ? splitAddress(path.remote)?.host : undefined;
-      if (voter !== undefined) onObserved({ host: observedHost, port: observedPort }, voter);
-      onCandidates(candidates.accept(told), undefined);
+      hearing.put(undefined, () => {
+        if (voter !== undefined) onObserved({ host: observedHost, port: observedPort }, voter);
+        onCandidates(candidates.accept(told), undefined);
+      });
     },
     networkChanged() {
       moved?.cancel();
@@ -209,6 +227,7 @@ export function createSignalling(options: SignallingOptions): Signalling {
     close() {
       telling?.cancel();
       moved?.cancel();
+      hearing.close();
       for (const stop of stops) stop();
       seeker.close();
     },

@@ -34,7 +34,7 @@ export interface AuthenticationMethods {
 }
 
 /** What a PROTOCOLINFO reply says of it. */
-export function authenticationMethods(reply: Reply): AuthenticationMethods {
+function authenticationMethods(reply: Reply): AuthenticationMethods {
   const line = reply.lines.find(({ text }) => text.startsWith('AUTH '))?.text ?? '';
   const words = keywords(line);
   // Tor writes the name in UTF-8; lines are read as latin1.

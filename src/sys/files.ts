@@ -6,7 +6,7 @@
  * beyond the first bytes (src/sys/file-data.ts), extended attributes (src/sys/xattrs.ts), locks (src/sys/kernel-locks.ts).
  */
 import { constants } from 'node:fs';
-import { fromBytes, type ByteString } from '../bytestring.ts';
+import type { ByteString } from '../bytestring.ts';
 import { addressOf, declare, errno } from './libc.ts';
 import { systemError } from './errno.ts';
 
@@ -307,13 +307,6 @@ export function asOwner<T>(uid: number, gid: number, create: () => T): T {
     call.setfsuid(process.geteuid?.() ?? 0);
     call.setfsgid(process.getegid?.() ?? 0);
   }
-}
-
-/** The name of the file as the kernel shows it, for finding out what a descriptor is. */
-export function descriptorTarget(descriptor: number): ByteString {
-  const path = inText(firstText, procPath(descriptor));
-  const length = check(call.readlinkat(AT_FDCWD, path, linkTarget, linkTarget.length), 'readlinkat');
-  return fromBytes(linkTarget, 0, length);
 }
 
 const AT_STATX_DONT_SYNC = 0x4000;

@@ -60,12 +60,6 @@ export function isMountpoint(path: string): boolean {
   return mountAt(path) !== undefined;
 }
 
-/** The mounts below a directory, not at it. @param path absolute, canonical. */
-export function mountsBelow(path: string): readonly MountEntry[] {
-  const prefix = path.endsWith('/') ? path : `${path}/`;
-  return readMounts().filter((entry) => entry.mountpoint.startsWith(prefix) && entry.mountpoint !== path);
-}
-
 export interface MountCall {
   readonly source: string;
   readonly mountpoint: string;

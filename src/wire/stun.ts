@@ -16,7 +16,7 @@ export const STUN_TRANSACTION_BYTES = 12;
 const MAGIC_COOKIE = 0x2112a442;
 
 /** Methods: RFC 8489 section 18.1, RFC 8656 section 17. */
-export const STUN_METHOD = {
+const STUN_METHOD = {
   binding: 0x001,
   allocate: 0x003,
   refresh: 0x004,

@@ -3,14 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { decodeBase32, encodeBase32 } from '../../src/crypto/base32.ts';
-import {
-  createIdentity,
-  dhKeyOf,
-  fingerprintWords,
-  identityFromSeed,
-  peerIdOf,
-  publicKeyOf,
-} from '../../src/crypto/identity.ts';
+import { createIdentity, dhKeyOf, fingerprintWords, identityFromSeed, peerIdOf } from '../../src/crypto/identity.ts';
 import { WORDS } from '../../src/crypto/wordlist.ts';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -43,17 +36,10 @@ test('the same seed gives the same identity, id and fingerprint for ever', () =>
   assert.equal(fingerprintWords(identity.publicKey).join(' '), 'propeller passport hasty payphone douche hatchery');
 });
 
-test('ids read back to the key; nothing else does', () => {
-  for (let i = 0; i < 50; i++) {
-    const key = randomBytes(32);
-    const id = peerIdOf(key);
-    assert.match(id, /^[a-z2-7]{52}$/);
-    assert.deepEqual(Buffer.from(publicKeyOf(id) ?? []), key);
-  }
-  const id = peerIdOf(randomBytes(32));
-  for (const bad of ['', id.slice(1), `${id}a`, id.toUpperCase(), `${id.slice(0, -1)}1`, ` ${id.slice(1)}`]) {
-    assert.equal(publicKeyOf(bad), undefined, bad);
-  }
+test('an id is the key in base32', () => {
+  const key = randomBytes(32);
+  assert.match(peerIdOf(key), /^[a-z2-7]{52}$/);
+  assert.deepEqual(Buffer.from(decodeBase32(peerIdOf(key)) ?? []), key);
 });
 
 test('base32 agrees with the vectors of RFC 4648 section 10 and refuses what it would not write', () => {

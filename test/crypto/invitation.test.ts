@@ -2,13 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { generateCode } from '../../src/crypto/code.ts';
-import {
-  checkInvitation,
-  INVITATION_MAX_BYTES,
-  looksLikeInvitation,
-  openInvitation,
-  sealInvitation,
-} from '../../src/crypto/invitation.ts';
+import { checkInvitation, INVITATION_MAX_BYTES, openInvitation, sealInvitation } from '../../src/crypto/invitation.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 
 const CODE = 'abacus-abdomen-zoom-yoyo-tshirt-yarrow';
@@ -21,15 +15,12 @@ test('an invitation opens with its code and is short enough to paste', async () 
   const text = await sealed;
   assert.match(text, /^peerfs-invite-1:[A-Za-z0-9_-]+$/);
   assert.ok(text.length < 1024);
-  assert.ok(looksLikeInvitation(text));
-  assert.ok(!looksLikeInvitation('./peerfs-invite-1:file'));
   assert.deepEqual(Buffer.from(await openInvitation(text, CODE)), content);
 });
 
 test('line breaks, quoting and spaces anywhere in it do not matter', async () => {
   const text = await sealed;
   const mailed = `\r\n> ${text.replace(/(.{40})/g, '$1\r\n> ')}\n\n`;
-  assert.ok(looksLikeInvitation(`  \n${text}`));
   assert.deepEqual(Buffer.from(await openInvitation(mailed, CODE)), content);
 });
 

@@ -195,3 +195,18 @@ test('of many targets some wait until others have ended', async () => {
   await settle();
   assert.equal(attempts.length, 49);
 });
+
+test('whatever is named while it runs, a bounded number waits, the newest, and they are tried at the same pace', async () => {
+  const clock = createManualClock();
+  const stop = new AbortController();
+  const { race, attempts } = start(clock, [target('a')], stop.signal);
+  for (let i = 0; i < 2000; i++) race.add([target(`b${i}`)]);
+  for (let i = 0; i < 600; i++) {
+    await clock.run(50);
+    for (const attempt of attempts) attempt.fail();
+    await settle();
+  }
+  assert.equal(attempts.length, 1 + 256);
+  assert.ok(attempts.some(({ host }) => host === 'b1999'));
+  assert.ok(attempts.every(({ host }) => host === 'a' || Number(host.slice(1)) >= 2000 - 256));
+});

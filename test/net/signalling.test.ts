@@ -230,3 +230,25 @@ test('a signal is never longer than its bound, and drops its last candidates for
     long.slice(0, candidates.length),
   );
 });
+
+test('a peer that says something else all the time is heard seldom, and then its newest', async () => {
+  const world = createWorld();
+  world.connect();
+  await world.clock.run(100);
+  const [, { channel, heard, observed }] = world.sides;
+  const [path] = world.sides[0].channel.paths;
+  assert.ok(path !== undefined && channel.state === 'live');
+  heard.length = 0;
+  for (let i = 1; i <= 5000; i++) {
+    world.sides[0].channel.pushOn(path, 'signal', {
+      candidates: [host(`198.51.${i >> 8}.${i & 255}`)],
+      observedHost: '',
+      observedPort: 0,
+    });
+  }
+  await world.clock.run(20_000);
+  assert.ok(heard.length <= 21, `${heard.length} times`);
+  assert.deepEqual(heard.at(-1)?.hosts, ['198.51.19.136']);
+  assert.deepEqual(observed, []);
+  world.close();
+});
