@@ -196,7 +196,7 @@ test('of many targets some wait until others have ended', async () => {
   assert.equal(attempts.length, 49);
 });
 
-test('whatever is named while it runs, a bounded number waits, the newest, and they are tried at the same pace', async () => {
+test('whatever is named while it runs, a bounded number is tried and a bounded number waits, the newest', async () => {
   const clock = createManualClock();
   const stop = new AbortController();
   const { race, attempts } = start(clock, [target('a')], stop.signal);
@@ -206,7 +206,7 @@ test('whatever is named while it runs, a bounded number waits, the newest, and t
     for (const attempt of attempts) attempt.fail();
     await settle();
   }
-  assert.equal(attempts.length, 1 + 256);
+  assert.equal(attempts.length, 48 + 256);
   assert.ok(attempts.some(({ host }) => host === 'b1999'));
-  assert.ok(attempts.every(({ host }) => host === 'a' || Number(host.slice(1)) >= 2000 - 256));
+  assert.ok(attempts.slice(48).every(({ host }) => Number(host.slice(1)) >= 2000 - 256));
 });
