@@ -25,12 +25,27 @@ export interface OwnDhtOptions {
 /** @returns undefined where it is not wanted, or there is no UDP. */
 export function openOwnDht({ port, config, store, ...rest }: OwnDhtOptions): Dht | undefined {
   if (!config.dht || port === undefined) return undefined;
-  const saved = store.meta(NODES_KEY);
   return openDht({
     ...rest,
     port,
     bootstrap: config['dht.bootstrap'],
-    savedNodes: typeof saved === 'string' ? (JSON.parse(saved) as UdpAddress[]) : [],
+    savedNodes: readNodes(store.meta(NODES_KEY)),
     onNodes: (nodes) => store.setMeta(NODES_KEY, JSON.stringify(nodes)),
   });
+}
+
+/** What cannot be understood is as good as none: others are found. */
+export function readNodes(saved: unknown): UdpAddress[] {
+  if (typeof saved !== 'string') return [];
+  try {
+    const nodes: unknown = JSON.parse(saved);
+    return Array.isArray(nodes) ? nodes.filter(isAddress).map(({ host, port }) => ({ host, port })) : [];
+  } catch {
+    return [];
+  }
+}
+
+function isAddress(value: unknown): value is UdpAddress {
+  if (typeof value !== 'object' || value === null || !('host' in value) || !('port' in value)) return false;
+  return typeof value.host === 'string' && Number.isInteger(value.port);
 }
