@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PeerfsError } from '../../src/errors.ts';
+import { formatHostPort } from '../../src/host-port.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Endpoint } from '../../src/net/endpoint.ts';
 import type { DialTarget } from '../../src/net/handshaker.ts';
@@ -65,7 +66,7 @@ function createWorld(): World {
             if (world.silentMs > 0) await new Promise<void>((resolve) => clock.after(world.silentMs, resolve));
             throw new PeerfsError('EHOSTDOWN', 'nobody there');
           }
-          const pair = createMemoryPathPair({ clock, kind });
+          const pair = createMemoryPathPair({ clock, kind, remote: formatHostPort(host, 1) });
           world.pairs.push(pair);
           other.link?.attach(pair.ends[1]);
           return { path: pair.ends[0], name: other.id };
@@ -298,6 +299,16 @@ test('over the internet datagrams go before connections, on the own network conn
       world.sides[0].dials.slice(0, 2).map(({ kind }) => kind),
       kinds,
     );
+    world.close();
+  }
+});
+
+test('a path on the own network is the best there is, whatever its family', async () => {
+  for (const host of ['192.168.1.2', 'fd00::2']) {
+    const world = createWorld();
+    world.link(0, [host]);
+    await world.clock.run(180_000);
+    assert.deepEqual(new Set(world.sides[0].dials.map(({ kind }) => kind)), new Set(['tcp']), host);
     world.close();
   }
 });

@@ -8,6 +8,8 @@ import type { Lane, Path, PathEnd, PathEvents, PathKind } from '../../src/net/pa
 export interface MemoryPathOptions {
   readonly clock: Clock;
   readonly kind?: PathKind;
+  /** Of the far end, as both see it. */
+  readonly remote?: string;
   /** One way, milliseconds. */
   readonly delayMs?: number;
   /** Bytes a lane holds on their way before `send` returns false. */
@@ -34,7 +36,7 @@ export interface MemoryPathPair {
 
 /** A pair of ends, the first for the one side and the second for the other. */
 export function createMemoryPathPair(options: MemoryPathOptions): MemoryPathPair {
-  const { clock, kind = 'tcp', delayMs = 1, highWaterBytes = 1024 * 1024 } = options;
+  const { clock, kind = 'tcp', remote = '10.0.0.9:1', delayMs = 1, highWaterBytes = 1024 * 1024 } = options;
   const ends: [MemoryEnd, MemoryEnd] = [makeEnd(0), makeEnd(1)];
   const pair: MemoryPathPair = {
     ends,
@@ -74,7 +76,7 @@ export function createMemoryPathPair(options: MemoryPathOptions): MemoryPathPair
 
     return {
       kind,
-      remote: '10.0.0.9:1',
+      remote,
       statistics,
       sent,
       get probes() {
