@@ -75,6 +75,20 @@ export function isLoopback(host: string): boolean {
   return family !== undefined && LOOPBACK.check(host, family);
 }
 
+/** Not of one computer: those that stand for "this" one or for none, groups, all (RFC 6890, RFC 5771), and reserved ones. */
+const NO_HOST = blocksOf(['0.0.0.0/8', '224.0.0.0/3', '::/128', 'ff00::/8']);
+const ALL_IPV4 = blocksOf(['0.0.0.0/0']);
+
+/**
+ * Whether it is the numeric address of one computer, in the form that it has everywhere: without a zone, which only its
+ * own computer understands, and IPv4 not in the form of IPv6.
+ */
+export function isHostAddress(host: string): boolean {
+  const family = familyOf(host);
+  if (family === undefined || host.includes('%') || NO_HOST.check(host, family)) return false;
+  return family === 'ipv4' || !ALL_IPV4.check(host, 'ipv6');
+}
+
 function familyOf(host: string): 'ipv4' | 'ipv6' | undefined {
   const version = isIP(host);
   return version === 4 ? 'ipv4' : version === 6 ? 'ipv6' : undefined;

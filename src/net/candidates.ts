@@ -3,9 +3,9 @@
  * rules and put in order; and the same filter for what peers tell. Owns the list and its order; finding out is the
  * affair of local-addresses.ts, stun-servers.ts, address-votes.ts, port-mapping.ts, turn.ts and tor.ts.
  */
-import { isIP, isIPv6 } from 'node:net';
+import { isIPv6 } from 'node:net';
 import { CANDIDATE_TRANSPORT, CANDIDATE_TYPE, MAX_CANDIDATES, type WireCandidate } from '../wire/candidate.ts';
-import { isLocalAddress, isLoopback, type AddressRules } from './address-rules.ts';
+import { isHostAddress, isLocalAddress, isLoopback, type AddressRules } from './address-rules.ts';
 
 export type CandidateType = keyof typeof CANDIDATE_TYPE;
 
@@ -50,7 +50,7 @@ export function createCandidates(rules: AddressRules): Candidates {
   const isSound = ({ type, host, port, transports }: WireCandidate): boolean => {
     if (port === 0 || (transports & ALL_TRANSPORTS) === 0) return false;
     if (type === CANDIDATE_TYPE.onion) return ONION.test(host);
-    return type < CANDIDATE_TYPE.onion && isIP(host) !== 0 && rules.allows(host);
+    return type < CANDIDATE_TYPE.onion && isHostAddress(host) && rules.allows(host);
   };
 
   const gather = (): WireCandidate[] => {

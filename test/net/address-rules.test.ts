@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { codeOf } from '../../src/errors.ts';
-import { createAddressRules, isLocalAddress } from '../../src/net/address-rules.ts';
+import { createAddressRules, isHostAddress, isLocalAddress } from '../../src/net/address-rules.ts';
 
 test('without rules every address is allowed', () => {
   const rules = createAddressRules([], []);
@@ -41,4 +41,14 @@ test('addresses of private networks are told from those of the internet', () => 
   const global = ['9.255.255.255', '100.128.0.0', '172.32.0.1', '198.51.100.1', '2001:db8::1'];
   for (const host of local) assert.ok(isLocalAddress(host), host);
   for (const host of global) assert.ok(!isLocalAddress(host), host);
+});
+
+test('an address of one computer is told from groups, from none, and from other ways to write it', () => {
+  for (const host of ['192.0.2.1', '10.0.0.1', '127.0.0.1', '2001:db8::1', '::1', 'fd00::1'])
+    assert.ok(isHostAddress(host), host);
+  const others = [
+    ...['', 'example.org', '0.0.0.0', '224.0.0.1', '239.255.255.250', '255.255.255.255', '192.0.2.1:80'],
+    ...['::', 'ff02::1', 'fe80::1%eth0', '2001:db8::1%1', '::ffff:192.0.2.1', '0:0:0:0:0:ffff:c000:201', '[::1]'],
+  ];
+  for (const host of others) assert.ok(!isHostAddress(host), host);
 });
