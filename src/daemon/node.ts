@@ -165,7 +165,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
         listen: { host, port },
         paths: config.paths,
         tor: early.tor,
-        isRelayed: (at) => early.isRelayed(at),
+        isRelayed: (at, peerId) => early.isRelayed(at, peerId),
         clock,
         log,
         onPath: (peerId, path) => peers.attach(peerId, path),

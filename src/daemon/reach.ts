@@ -57,7 +57,8 @@ export interface ReachOptions {
 /** What must be there before the endpoint is open. */
 export interface EarlyReach {
   readonly tor: Tor | undefined;
-  isRelayed(address: UdpAddress): boolean;
+  /** @param peerId of whom it is to be; undefined: of anybody. */
+  isRelayed(address: UdpAddress, peerId: string | undefined): boolean;
   /** Never waits for anybody else's computer. */
   open(endpoint: Endpoint): Reach;
   /** After the Reach that was opened. */
@@ -88,7 +89,7 @@ export function startReach(options: ReachOptions): EarlyReach {
   );
   return {
     tor,
-    isRelayed: (address) => relayed.has(address),
+    isRelayed: (address, peerId) => relayed.has(address, peerId),
     open: (endpoint) => openReach({ ...options, endpoint, tor, relayed }),
     async close() {
       stopTor?.();
@@ -199,7 +200,7 @@ function openReach(options: OpenOptions): Reach {
             store.setMeta(`way ${peer.peerId}`, way);
             options.onHeard(peer.peerId, way);
           }
-          relayed.note(found);
+          relayed.note(peer.peerId, found);
           onions?.learn(peer.peerId, found);
           link.hear(found, way);
         },

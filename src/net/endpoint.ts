@@ -31,8 +31,8 @@ export interface EndpointOptions {
   readonly paths: readonly PathKind[];
   /** For paths of kind tor; without it there are none. */
   readonly tor?: Pick<Tor, 'dial'> | undefined;
-  /** Whether a peer said that it has this address at a relay: a path from there is of kind turn. */
-  readonly isRelayed?: ((address: UdpAddress) => boolean) | undefined;
+  /** Whether this peer (undefined: any) said that it has this address at a relay: its path from there is of kind turn. */
+  readonly isRelayed?: ((address: UdpAddress, peerId: string | undefined) => boolean) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** A peer reached us; the path is the receiver's from now on. */

@@ -40,8 +40,8 @@ export interface UdpEndpointOptions {
   readonly onPath: (peerId: string, path: UdpPath, home: UdpAddress) => void;
   /** Whether paths from port to port are wanted; without, only those by relays. */
   readonly direct: boolean;
-  /** Whether a peer said that it has this address at a relay. */
-  readonly isRelayed?: ((address: UdpAddress) => boolean) | undefined;
+  /** Whether this peer (undefined: any) said that it has this address at a relay. */
+  readonly isRelayed?: ((address: UdpAddress, peerId: string | undefined) => boolean) | undefined;
 }
 
 export interface UdpEndpoint {
@@ -234,14 +234,17 @@ class DatagramEndpoint implements UdpEndpoint {
 
   #answer(message1: Uint8Array, from: UdpAddress, base: Base): void {
     const { handshaker, onPath, isRelayed, direct } = this.#options;
-    const isDirect = base === this.#base && isRelayed?.(from) !== true;
-    if (this.sessions.provisional >= MAX_PROVISIONAL || (isDirect && !direct)) return;
+    const isDirectFor = (peerId?: string) => base === this.#base && isRelayed?.(from, peerId) !== true;
+    if (this.sessions.provisional >= MAX_PROVISIONAL || (!direct && isDirectFor())) return;
     let localIndex = 0;
     const answer = handshaker.answer(message1, from.host, () => (localIndex = this.sessions.newIndex()));
     if (answer === undefined) return;
+    // It is another peer's relay, or was said to be one.
+    if (answer.keys !== undefined && !direct && isDirectFor(answer.peerId)) return answer.keys.destroy();
     base.send(answer.message, from);
     if (answer.keys === undefined) return;
     const { peerId, publicKey, keys, remoteIndex, remotePort } = answer;
+    const isDirect = isDirectFor(peerId);
     const home = { host: from.host, port: isDirect ? remotePort : 0 };
     this.sessions.add({
       base,
