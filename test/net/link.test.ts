@@ -306,8 +306,10 @@ test('over the internet datagrams go before connections, on the own network conn
 test('a path on the own network is the best there is, whatever its family', async () => {
   for (const host of ['192.168.1.2', 'fd00::2']) {
     const world = createWorld();
+    world.link(1, []);
     world.link(0, [host]);
     await world.clock.run(180_000);
+    assert.equal(world.sides[0].channel.state, 'live');
     assert.deepEqual(new Set(world.sides[0].dials.map(({ kind }) => kind)), new Set(['tcp']), host);
     world.close();
   }
