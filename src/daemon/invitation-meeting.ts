@@ -2,7 +2,7 @@
  * How the creator of an invitation and its guest find each other beyond the addresses that it names: both leave signals
  * under its token, and the creator opens its own router's way, since it does not know whom to dial.
  */
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import type { Candidates } from '../net/candidates.ts';
 import type { Endpoint } from '../net/endpoint.ts';
 import type { Rendezvous } from '../net/rendezvous.ts';
@@ -17,7 +17,7 @@ const PUNCHES = 12;
 const PUNCH_EVERY_MS = 250;
 
 export interface InvitationMeetingOptions {
-  readonly endpoint: Endpoint;
+  readonly endpoint: Pick<Endpoint, 'relays' | 'punch'>;
   readonly candidates: Candidates;
   readonly rendezvous: readonly Rendezvous[];
   readonly onions: Onions | undefined;
@@ -33,12 +33,33 @@ export interface InvitationMeeting {
 
 export function createInvitationMeeting(options: InvitationMeetingOptions): InvitationMeeting {
   const { endpoint, candidates, rendezvous, onions, clock } = options;
-  const punch = (guests: readonly WireCandidate[], left = PUNCHES): void => {
-    for (const { host, port } of guests) endpoint.punch({ host, port });
-    if (left > 1 && guests.length > 0) clock.after(PUNCH_EVERY_MS, () => punch(guests, left - 1));
+  /** One invitation's guests: those heard of last, so that nobody has us send more by saying more. */
+  const openPunching = (): { begin(guests: readonly WireCandidate[]): void; close(): void } => {
+    let guests: readonly WireCandidate[] = [];
+    let left = 0;
+    let timer: Timer | undefined;
+    const punch = (): void => {
+      timer = undefined;
+      if (left === 0) return;
+      left -= 1;
+      for (const { host, port } of guests) endpoint.punch({ host, port });
+      timer = clock.after(PUNCH_EVERY_MS, punch);
+    };
+    return {
+      begin(found) {
+        guests = found;
+        left = guests.length === 0 ? 0 : PUNCHES;
+        if (timer === undefined) punch();
+      },
+      close() {
+        left = 0;
+        timer?.cancel();
+      },
+    };
   };
   return {
     invite(token) {
+      const punching = openPunching();
       const service = onions?.invite(token);
       const seeker = createSeeker({
         secret: { secret: token, side: 0 },
@@ -49,7 +70,7 @@ export function createInvitationMeeting(options: InvitationMeetingOptions): Invi
         onSignal(found) {
           permitThrough(endpoint.relays, found);
           const takesDatagrams = found.filter(({ transports }) => (transports & CANDIDATE_TRANSPORT.udp) !== 0);
-          punch(takesDatagrams.filter(({ type }) => type < CANDIDATE_TYPE.relayed));
+          punching.begin(takesDatagrams.filter(({ type }) => type < CANDIDATE_TYPE.relayed));
         },
       });
       seeker.seek();
@@ -61,6 +82,7 @@ export function createInvitationMeeting(options: InvitationMeetingOptions): Invi
         addresses: named.map(({ host, port }) => ({ host, port })),
         close() {
           seeker.close();
+          punching.close();
           service?.close();
         },
       };
