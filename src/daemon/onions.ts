@@ -70,6 +70,12 @@ export function createOnions({ tor, identity, store, targetPort }: OnionsOptions
     }
   };
 
+  const ownersOf = (at: string): string[] =>
+    store.peers().flatMap(({ peerId }) => {
+      const isOwner = store.addresses(peerId).some((address) => address.kind === KIND && address.host === at);
+      return isOwner ? [peerId] : [];
+    });
+
   return {
     candidate: { type: CANDIDATE_TYPE.onion, transports: CANDIDATE_TRANSPORT.tcp, host, port: VIRTUAL_PORT },
     refresh() {
@@ -79,7 +85,10 @@ export function createOnions({ tor, identity, store, targetPort }: OnionsOptions
     learn(peerId, candidates) {
       const told = candidates.find(({ type }) => type === CANDIDATE_TYPE.onion);
       if (told === undefined) return;
-      const known = store.addresses(peerId).some(({ kind, host: at }) => kind === KIND && at === told.host);
+      const owners = ownersOf(told.host);
+      // Tor has one key for each service: who tells of another's would take away the key that opens it.
+      if (owners.some((owner) => owner !== peerId)) return;
+      const known = owners.includes(peerId);
       if (!known) store.rememberAddress(peerId, KIND, told.host, told.port);
       authorise();
     },

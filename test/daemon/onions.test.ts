@@ -126,6 +126,19 @@ test('a peer that joined anew has another key', (t) => {
   assert.deepEqual(keys.get(onion(7).host), onionClientKey(key(2), onion(7).host).secretKey);
 });
 
+test("a peer that says it has another's service does not take away the key that opens it", (t) => {
+  const { store, keys, onions, befriend } = createWorld(t);
+  befriend('bob', 1);
+  befriend('eve', 2);
+  onions.learn('bob', [onion(7)]);
+  onions.learn('eve', [onion(7)]);
+  assert.deepEqual(keys.get(onion(7).host), onionClientKey(key(1), onion(7).host).secretKey);
+  assert.deepEqual(store.addresses('eve'), []);
+  store.removePeer('bob');
+  onions.learn('eve', [onion(7)]);
+  assert.deepEqual(keys.get(onion(7).host), onionClientKey(key(2), onion(7).host).secretKey);
+});
+
 test('an invitation has a service of its own while it is open, which whoever holds it can find', (t) => {
   const { services, onions } = createWorld(t);
   onions.refresh();
