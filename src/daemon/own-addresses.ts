@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { Candidates } from '../net/candidates.ts';
-import { localAddresses } from '../net/local-addresses.ts';
+import { localAddresses, type Interfaces } from '../net/local-addresses.ts';
 import type { UdpAddress } from '../net/udp-port.ts';
 import { CANDIDATE_TYPE } from '../wire/candidate.ts';
 
@@ -22,6 +22,8 @@ export interface OwnAddressesOptions {
   readonly clock: Clock;
   /** They are others than before, or the computer slept. */
   readonly onChange: (slept: boolean) => void;
+  /** The system's, but in tests. */
+  readonly interfaces?: () => Interfaces;
 }
 
 export interface OwnAddresses {
@@ -35,7 +37,7 @@ export function watchOwnAddresses(options: OwnAddressesOptions): OwnAddresses {
   const { candidates, listening, transports, clock, onChange } = options;
   let hosts: readonly string[] = [];
   const look = (): void => {
-    hosts = localAddresses(listening.host).map(({ host }) => host);
+    hosts = read();
     // Without a network two nodes on one computer can still meet.
     candidates.set(
       'local',
@@ -46,6 +48,14 @@ export function watchOwnAddresses(options: OwnAddressesOptions): OwnAddresses {
         port: listening.port,
       })),
     );
+  };
+  const read = (): readonly string[] => {
+    try {
+      return localAddresses(listening.host, options.interfaces?.()).map(({ host }) => host);
+    } catch {
+      // The system has no descriptor free for the question, say; this may be a timer's call.
+      return hosts;
+    }
   };
   look();
   let lookedAt = clock.wallMs();

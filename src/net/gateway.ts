@@ -67,13 +67,13 @@ export function localAddressTo(route: DefaultRoute, interfaces: Interfaces): str
 
 /** @returns undefined when there is no default route of IPv4 by a router. Never throws. */
 export function defaultGateway(): Gateway | undefined {
-  let table: string;
+  let route: DefaultRoute | undefined;
+  let local: string | undefined;
   try {
-    table = readFileSync('/proc/net/route', 'latin1');
+    route = parseDefaultRoute(readFileSync('/proc/net/route', 'latin1'));
+    if (route !== undefined) local = localAddressTo(route, networkInterfaces());
   } catch {
     return undefined;
   }
-  const route = parseDefaultRoute(table);
-  const local = route === undefined ? undefined : localAddressTo(route, networkInterfaces());
   return route === undefined || local === undefined ? undefined : { gateway: route.gateway, local };
 }

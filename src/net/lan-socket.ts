@@ -85,7 +85,10 @@ export async function openLanSocket(options: LanSocketOptions): Promise<LanSocke
   function expiredLook(): void {
     if (closed) return;
     timer = clock.after(INTERFACES_MS, expiredLook);
-    if (follow()) options.onNetworkChange();
+    let changed = false;
+    // The system may have no descriptor free to tell its interfaces by: they are as they were, then.
+    attempt(() => (changed = follow()));
+    if (changed) options.onNetworkChange();
   }
 
   follow();
