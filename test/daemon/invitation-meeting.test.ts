@@ -45,9 +45,12 @@ function createWorld() {
     punched,
     meeting,
     say(...hosts: string[]) {
-      const candidates = hosts.map(
-        (host): WireCandidate => ({ type: CANDIDATE_TYPE.reflexive, transports: 1, host, port: 9 }),
-      );
+      const candidates = hosts.map((host): WireCandidate => ({
+        type: CANDIDATE_TYPE.reflexive,
+        transports: 1,
+        host,
+        port: 9,
+      }));
       const timestampMs = clock.wallMs() + (said += 1);
       met[0]?.onSignal(encodeStruct(SIGNAL, { timestampMs, wanted: true, candidates }));
     },
