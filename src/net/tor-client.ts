@@ -107,6 +107,9 @@ export function openTor(options: TorOptions): Tor {
       },
       onClose: () => end(),
     });
+    // A port that does not answer is not waited for.
+    const giveUp = (): void => connection.close();
+    stopping.signal.addEventListener('abort', giveUp);
     try {
       stopping.signal.throwIfAborted();
       const passwordFile = process === undefined ? options.passwordFile : undefined;
@@ -120,6 +123,8 @@ export function openTor(options: TorOptions): Tor {
     } catch (error) {
       connection.close();
       throw error;
+    } finally {
+      stopping.signal.removeEventListener('abort', giveUp);
     }
   }
 

@@ -54,7 +54,7 @@ export function createReplyReader(): ReplyReader {
 
   /** @returns the reply that this line ends. */
   function take(line: string): Reply | undefined {
-    size += line.length;
+    size += line.length + 1;
     if (size > MAX_REPLY_BYTES) throw notTor('sends a reply without end');
     if (block !== undefined) {
       if (line !== '.') block.data.push(`${line.startsWith('.') ? line.slice(1) : line}\n`);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
-import { PeerfsError } from '../../src/errors.ts';
+import { codeOf, PeerfsError } from '../../src/errors.ts';
 import {
   connectControl,
   createReplyReader,
@@ -180,4 +180,15 @@ test('a port that is not a control port ends the connection', async (t) => {
 test('where nobody listens, connecting is refused', async () => {
   const nobody = { onEvent: () => undefined, onClose: () => undefined, clock: systemClock };
   await assert.rejects(connectControl({ ...nobody, address: { path: '/nonexistent/socket' } }), { code: 'EHOSTDOWN' });
+});
+
+test('a block of empty lines without end is no reply', () => {
+  const reader = createReplyReader();
+  reader.push('250+x=\r\n');
+  assert.throws(
+    () => {
+      for (let i = 0; i < 100; i++) reader.push('\n'.repeat(100_000));
+    },
+    (error) => codeOf(error) === 'PROTOCOL',
+  );
 });
