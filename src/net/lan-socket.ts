@@ -85,10 +85,12 @@ export async function openLanSocket(options: LanSocketOptions): Promise<LanSocke
   function expiredLook(): void {
     if (closed) return;
     timer = clock.after(INTERFACES_MS, expiredLook);
-    let changed = false;
-    // The system may have no descriptor free to tell its interfaces by: they are as they were, then.
-    attempt(() => (changed = follow()));
-    if (changed) options.onNetworkChange();
+    try {
+      if (!follow()) return;
+    } catch {
+      return; // the system has no descriptor free to tell its interfaces by: they are as they were, then
+    }
+    options.onNetworkChange();
   }
 
   follow();
