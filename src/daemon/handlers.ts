@@ -148,8 +148,11 @@ export function createHandlers(options: HandlersOptions): ControlHandlers {
   };
 }
 
+/** As ADDRESS in src/wire/packets.ts has it; names are ASCII. */
+const MAX_HOST_BYTES = 255;
+
 function address(text_: string): UdpAddress {
   const parsed = parseHostPort(text_);
-  if (parsed !== undefined && parsed.port > 0) return parsed;
+  if (parsed !== undefined && parsed.port > 0 && parsed.host.length <= MAX_HOST_BYTES) return parsed;
   throw new PeerfsError('USAGE', `"${text_}" is not an address`, { hint: 'Write host:port.' });
 }
