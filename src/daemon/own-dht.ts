@@ -13,7 +13,7 @@ const NODES_KEY = 'dhtNodes';
 export interface OwnDhtOptions {
   readonly port: SharedPort | undefined;
   readonly config: Pick<Config, 'dht' | 'dht.bootstrap'>;
-  readonly store: Pick<Store, 'meta' | 'setMeta'>;
+  readonly store: Pick<Store, 'meta' | 'noteMeta'>;
   readonly clock: Clock;
   /** 0 to 1. */
   readonly random: () => number;
@@ -30,7 +30,7 @@ export function openOwnDht({ port, config, store, ...rest }: OwnDhtOptions): Dht
     port,
     bootstrap: config['dht.bootstrap'],
     savedNodes: readNodes(store.meta(NODES_KEY)),
-    onNodes: (nodes) => store.setMeta(NODES_KEY, JSON.stringify(nodes)),
+    onNodes: (nodes) => store.noteMeta(NODES_KEY, JSON.stringify(nodes)),
   });
 }
 

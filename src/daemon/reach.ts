@@ -197,7 +197,7 @@ function openReach(options: OpenOptions): Reach {
         clock,
         onCandidates(found, way) {
           if (way !== undefined) {
-            store.setMeta(`way ${peer.peerId}`, way);
+            store.noteMeta(`way ${peer.peerId}`, way);
             options.onHeard(peer.peerId, way);
           }
           relayed.note(peer.peerId, found);

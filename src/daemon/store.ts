@@ -329,6 +329,8 @@ export function openStore(file: string, clock: Clock) {
     setMeta(key: string, value: string | number | Uint8Array): void {
       sql.setMeta.run(key, value);
     },
+    /** setMeta for what is only good to know. */
+    noteMeta: ifPossible((key: string, value: string) => sql.setMeta.run(key, value)),
 
     peers: (): PeerRecord[] => sql.peers.all().map(toPeer),
     peer(peerId: string): PeerRecord | undefined {
@@ -349,9 +351,7 @@ export function openStore(file: string, clock: Clock) {
     setInbox(peerId: string, folder: string): void {
       sql.setInbox.run(folder, peerId);
     },
-    seenPeer(peerId: string): void {
-      sql.seenPeer.run(clock.wallMs(), peerId);
-    },
+    seenPeer: ifPossible((peerId: string) => sql.seenPeer.run(clock.wallMs(), peerId)),
     /** The time stamps stay, so that a recorded handshake stays worthless if the peer ever comes back. */
     removePeer: database.transaction((peerId: string) => {
       sql.removeAddresses.run(peerId);
@@ -410,10 +410,12 @@ export function openStore(file: string, clock: Clock) {
 
     /** The last good first. */
     addresses: (peerId: string): AddressRecord[] => sql.addresses.all(peerId),
-    rememberAddress: database.transaction((peerId: string, kind: string, host: string, port: number): void => {
-      sql.putAddress.run(peerId, kind, host, port, Math.floor(clock.wallMs()));
-      sql.trimAddresses.run({ peerId, kind });
-    }),
+    rememberAddress: ifPossible(
+      database.transaction((peerId: string, kind: string, host: string, port: number): void => {
+        sql.putAddress.run(peerId, kind, host, port, Math.floor(clock.wallMs()));
+        sql.trimAddresses.run({ peerId, kind });
+      }),
+    ),
 
     shares(): ShareRecord[] {
       const peers = sql.sharePeers.all();
@@ -465,4 +467,18 @@ function migrate(database: Database.Database, file: string): void {
       database.pragma(`user_version = ${index + 1}`);
     })();
   }
+}
+
+/**
+ * A write of what is only good to know, which is let be when it cannot be made: it comes with datagrams and timers, with
+ * nobody above to catch it, and a peer can fill the disk.
+ */
+function ifPossible<Values extends readonly unknown[]>(write: (...values: Values) => unknown) {
+  return (...values: Values): void => {
+    try {
+      write(...values);
+    } catch (error) {
+      if (!(error instanceof Database.SqliteError)) throw error;
+    }
+  };
 }

@@ -225,3 +225,26 @@ describe('shares and addresses', () => {
     assert.equal(store.addresses('p').filter((row) => row.kind === 'tcp').length, 1);
   });
 });
+
+describe('a store that cannot be written', () => {
+  it('lets be what is only good to know, and refuses the rest', (t) => {
+    const { file, store } = open(t);
+    store.putPeer({ peerId: 'bob', publicKey: key(1), pairSecret: key(2), name: 'bob' }, undefined);
+    const database = new Database(file);
+    t.after(() => database.close());
+    for (const [table, event] of [
+      ['addresses', 'INSERT'],
+      ['meta', 'INSERT'],
+      ['peers', 'UPDATE'],
+    ]) {
+      database.exec(`CREATE TRIGGER ${table}_full BEFORE ${event} ON ${table} BEGIN SELECT RAISE(ABORT, 'full'); END`);
+    }
+    store.rememberAddress('bob', 'udp', '192.0.2.1', 9);
+    store.seenPeer('bob');
+    store.noteMeta('way bob', 'dht');
+    assert.deepEqual(store.addresses('bob'), []);
+    assert.equal(store.meta('way bob'), undefined);
+    assert.throws(() => store.setMeta('port', 9), /full/);
+    assert.throws(() => store.renamePeer('bob', 'robert'), /full/);
+  });
+});
