@@ -86,6 +86,14 @@ export function placesAround(wallMs: number): readonly number[] {
 }
 
 /**
+ * Whether a signal's number, which is a clock in milliseconds, is further ahead than any clock with which the two could
+ * meet: believed, it would make old all that is said later.
+ */
+export function isFromFuture(numberMs: number, wallMs: number): boolean {
+  return numberMs > wallMs + 2 * HOUR_MS;
+}
+
+/**
  * @returns SEALED_SIGNAL_BYTES; other bytes each time.
  * @throws RangeError for a signal above MEETING_SIGNAL_BYTES.
  */

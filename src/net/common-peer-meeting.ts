@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts';
 import {
   helperRank,
   hourOf,
+  isFromFuture,
   MEETING_SIGNAL_BYTES,
   meetingPlace,
   placesAround,
@@ -153,7 +154,7 @@ export class CommonPeerMeeting implements Meeting {
     const place = this.#mode === 'idle' ? undefined : this.#watched.get(key);
     if (place === undefined) return 'foreign';
     const left = decodeLeftSignal(value);
-    if (left === undefined) return 'wrong';
+    if (left === undefined || isFromFuture(left.sequence, this.#options.clock.wallMs())) return 'wrong';
     if (left.sequence <= this.#heardSequence) return left.sequence === this.#heardSequence ? 'same' : 'old';
     if (!mayOpen()) return 'flooded';
     const signal = openLeftSignal(place, left);

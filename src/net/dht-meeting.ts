@@ -9,6 +9,7 @@
 import type { Clock, Timer } from '../clock.ts';
 import {
   hourOf,
+  isFromFuture,
   MEETING_SIGNAL_BYTES,
   meetingPlace,
   openSignal,
@@ -191,7 +192,9 @@ export class DhtMeeting implements Meeting {
     const { node, clock, side } = this.#options;
     const place = this.#place(side, this.#hour());
     let stored = 0;
-    await node.get(place, (_value, seq) => (stored = Math.max(stored, seq)));
+    await node.get(place, (_value, seq) => {
+      if (!isFromFuture(seq, clock.wallMs())) stored = Math.max(stored, seq);
+    });
     const [signal, said] = [this.#signal, this.#said];
     if (signal === undefined || !this.#attends()) return SAY_PAUSE_MS;
     this.#lastSeq = Math.max(Math.floor(clock.wallMs()), this.#lastSeq + 1, stored + 1);
@@ -252,6 +255,7 @@ export class DhtMeeting implements Meeting {
 
   #found(place: MeetingPlace, value: Uint8Array, seq: number): void {
     if (this.#closed || this.#mode === 'idle' || seq <= this.#heardSeq) return;
+    if (isFromFuture(seq, this.#options.clock.wallMs())) return;
     const signal = openSignal(place, value);
     if (signal === undefined) return;
     this.#heardSeq = seq;

@@ -8,6 +8,7 @@
  *       +------- a path -------+---------------------------+
  */
 import type { Clock, Timer } from '../clock.ts';
+import { isFromFuture } from '../crypto/meeting.ts';
 import { PeerfsError } from '../errors.ts';
 import { SIGNAL, SIGNAL_BYTES, type Signal, type WireCandidate } from '../wire/candidate.ts';
 import { decodeStruct, encodeStruct } from '../wire/codec.ts';
@@ -74,6 +75,7 @@ export function createSeeker(options: SeekerOptions): Seeker {
   const heard = (way: RendezvousWay, bytes: Uint8Array): void => {
     const signal = decodeSignal(bytes);
     if (signal === undefined || signal.timestampMs <= heardAtMs || !isSeeking) return;
+    if (isFromFuture(signal.timestampMs, clock.wallMs())) return;
     heardAtMs = signal.timestampMs;
     ways?.note(way, 'found');
     onSignal(candidates.accept(signal.candidates), way);

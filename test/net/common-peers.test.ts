@@ -225,6 +225,7 @@ describe('a peer in common', () => {
       await clock.run(100);
     };
     await leave(hour - 2, 'two hours behind', 1);
+    await leave(hour, 'of a far future', Number.MAX_SAFE_INTEGER);
     await leave(hour - 1, 'behind', 2);
     await leave(hour + 1, 'ahead', 3);
     await leave(hour + 2, 'two hours ahead', 4);

@@ -252,3 +252,13 @@ test('a peer that says something else all the time is heard seldom, and then its
   assert.deepEqual(observed, []);
   world.close();
 });
+
+test('what claims to be of a far future is not believed, and makes nothing old that comes later', () => {
+  const clock = createManualClock();
+  const world = seekAlone(clock, candidatesOf('192.0.2.1'));
+  for (const ahead of [Number.MAX_SAFE_INTEGER - clock.wallMs(), 3 * 3_600_000]) {
+    world.say(signal(clock.wallMs() + ahead, '198.51.100.1'));
+  }
+  world.say(signal(clock.wallMs() + 3_600_000, '198.51.100.2'));
+  assert.deepEqual(world.heard, [['198.51.100.2']]);
+});
