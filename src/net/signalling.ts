@@ -38,6 +38,10 @@ const TELL_PAUSE_MS = 300;
 const HEAR_BURST = 10;
 const HEAR_EVERY_MS = 2000;
 
+/** Who sees us somewhere else all the time does not have us publish all the time: in the same way. */
+const SAY_BURST = 5;
+const SAY_EVERY_MS = 5000;
+
 export interface Seeker {
   /**
    * Looks for the other side from now on; no effect when it does already.
@@ -108,8 +112,16 @@ export function createSeeker(options: SeekerOptions): Seeker {
     timers.clear();
   };
 
+  const saying = createNewest<undefined, undefined>({
+    clock,
+    burst: SAY_BURST,
+    everyMs: SAY_EVERY_MS,
+    onValue() {
+      if (isSeeking) say();
+    },
+  });
   const stopCandidates = candidates.onChange(() => {
-    if (isSeeking) say();
+    if (isSeeking) saying.put(undefined, undefined);
   });
 
   return {
@@ -144,6 +156,7 @@ export function createSeeker(options: SeekerOptions): Seeker {
       isSeeking = false;
       stopTimers();
       stopCandidates();
+      saying.close();
       for (const meeting of meetings.values()) meeting.close();
     },
   };

@@ -262,3 +262,20 @@ test('what claims to be of a far future is not believed, and makes nothing old t
   world.say(signal(clock.wallMs() + 3_600_000, '198.51.100.2'));
   assert.deepEqual(world.heard, [['198.51.100.2']]);
 });
+
+test('candidates that change all the time are said at a rendezvous at a pace, the newest in the end', async () => {
+  const clock = createManualClock();
+  const candidates = candidatesOf('192.0.2.1');
+  const world = seekAlone(clock, candidates);
+  for (let i = 0; i < 1000; i++) {
+    candidates.set('local', [host(`198.51.${i >> 8}.${i & 255}`)]);
+    await clock.run(20);
+  }
+  await clock.run(5000);
+  assert.ok(world.said.length <= 11, `${world.said.length} times`);
+  const { candidates: last } = decodeStruct(SIGNAL, world.said.at(-1) ?? new Uint8Array(0));
+  assert.deepEqual(
+    last.map((one) => one.host),
+    ['198.51.3.231'],
+  );
+});
