@@ -26,6 +26,8 @@ const RETRY_MS = [250, 500, 1000, 1500, 1500] as const;
 const MAX_PROVISIONAL = 256;
 /** Handshakes of ours under way at once. */
 const MAX_INITIATIONS = 256;
+/** Of those, to one peer: it says where it is tried, and leaves room for others. */
+const MAX_INITIATIONS_TO_ONE = 128;
 /** Length of datagrams that say nothing and open a router's way. Bytes. */
 const PUNCH_LEAST_BYTES = 64;
 const PUNCH_MOST_BYTES = 256;
@@ -64,6 +66,7 @@ export interface UdpEndpoint {
 }
 
 interface Pending {
+  readonly publicKey: Uint8Array;
   readonly initiation: Initiation;
   done(answer: NonNullable<ReturnType<Initiation['finish']>>, from: UdpAddress): void;
   cancel(): void;
@@ -163,7 +166,7 @@ class DatagramEndpoint implements UdpEndpoint {
       const cancel = () => finish(() => reject(new PeerfsError('CANCELLED', 'no longer wanted')));
       const expired = (): void => {
         const pauseMs = RETRY_MS[mine.length];
-        if (pauseMs === undefined || this.#pending.size >= MAX_INITIATIONS) {
+        if (pauseMs === undefined || !this.#hasRoomFor(target.publicKey)) {
           return finish(() => reject(new PeerfsError('ETIMEDOUT', 'no answer')));
         }
         const localIndex = this.sessions.newIndex();
@@ -175,6 +178,7 @@ class DatagramEndpoint implements UdpEndpoint {
           return finish(() => reject(error instanceof Error ? error : new PeerfsError('EIO')));
         }
         const pending: Pending = {
+          publicKey: target.publicKey,
           initiation,
           done: ({ payload, keys }, remote) =>
             finish(() => {
@@ -214,6 +218,13 @@ class DatagramEndpoint implements UdpEndpoint {
     for (const { cancel } of this.#pending) cancel();
     this.sessions.close();
     await this.#port.close();
+  }
+
+  #hasRoomFor(publicKey: Uint8Array): boolean {
+    if (this.#pending.size >= MAX_INITIATIONS) return false;
+    let count = 0;
+    for (const pending of this.#pending) if (Buffer.compare(pending.publicKey, publicKey) === 0) count += 1;
+    return count < MAX_INITIATIONS_TO_ONE;
   }
 
   /** The answer may come from another address of a host with several: whoever opens it is meant. */

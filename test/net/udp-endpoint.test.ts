@@ -217,3 +217,18 @@ test('a book that cannot be written fails handshakes of both directions, and not
   await clock.run(10_000);
   assert.equal(await failed, 'disk full');
 });
+
+test('a peer that is said to be everywhere leaves room to dial others', async () => {
+  const { clock, a, toB } = await createWorld(9);
+  const stranger = createIdentity();
+  a.book.put({ peerId: peerIdOf(stranger.publicKey), publicKey: stranger.publicKey, pairSecret: SECRET });
+  const everywhere = Array.from({ length: 300 }, (_, i) =>
+    a.endpoint
+      .connect({ ...toB, publicKey: stranger.publicKey, host: `10.9.${i >> 8}.${i & 255}` }, NEVER)
+      .then(() => 'reached', codeOf),
+  );
+  const dialling = a.endpoint.connect(toB, NEVER).then(() => 'reached', codeOf);
+  await clock.run(10_000);
+  assert.equal(await dialling, 'reached');
+  assert.deepEqual(new Set(await Promise.all(everywhere)), new Set(['ETIMEDOUT']));
+});
