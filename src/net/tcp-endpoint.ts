@@ -86,6 +86,7 @@ export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpE
     ...listen,
     identity,
     clock,
+    isOneSource: kind === 'tor',
     onDropped: () => (dropped += 1),
     onMessage: (message1, host) => handshaker.answer(message1, host, () => 0),
     onWelcome: (socket, head, { peerId, publicKey, keys, remotePort }) => {

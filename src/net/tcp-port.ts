@@ -34,6 +34,8 @@ export interface TcpListenerOptions {
   readonly port: number;
   readonly identity: Identity;
   readonly clock: Clock;
+  /** All come from one address, whoever they are, as from Tor: a source has no share of its own to use up. */
+  readonly isOneSource?: boolean;
   /** A whole message 1. @returns undefined for silence. */
   readonly onMessage: (message1: Uint8Array, host: string) => ResponderAnswer;
   /** Message 2 is on its way; `head` came behind message 1. */
@@ -49,7 +51,7 @@ export interface TcpListener {
 
 /** @throws PeerfsError ENVIRONMENT when the address cannot be bound. */
 export async function listenTcp(options: TcpListenerOptions): Promise<TcpListener> {
-  const { host, port, identity, clock } = options;
+  const { host, port, identity, clock, isOneSource = false } = options;
   const halfOpen = new Map<Socket, string>();
   const decoys = new Set<Socket>();
   const refused = new Set<Socket>();
@@ -92,7 +94,8 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
     const source = sourceOf(plainHost(socket.remoteAddress ?? ''));
     socket.on('error', () => socket.destroy());
     const ofSource = [...halfOpen.values()].filter((other) => other === source).length;
-    if (halfOpen.size >= MAX_HALF_OPEN || ofSource >= MAX_HALF_OPEN_PER_SOURCE) return hold(socket);
+    const most = isOneSource ? MAX_HALF_OPEN : MAX_HALF_OPEN_PER_SOURCE;
+    if (halfOpen.size >= MAX_HALF_OPEN || ofSource >= most) return hold(socket);
     halfOpen.set(socket, source);
     let gathered = Buffer.alloc(0);
     let expected: number | undefined;
@@ -100,6 +103,7 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
     const end = (): void => {
       timer.cancel();
       halfOpen.delete(socket);
+      decoys.delete(socket);
     };
     const timer = expire(socket);
     const take = (chunk: Buffer): void => {
@@ -121,6 +125,10 @@ export async function listenTcp(options: TcpListenerOptions): Promise<TcpListene
     const hush = (): void => {
       silent = true;
       gathered = Buffer.alloc(0);
+      // Where all are of one source, noise must not keep the others out.
+      if (!isOneSource || decoys.size >= MAX_DECOYS) return;
+      halfOpen.delete(socket);
+      decoys.add(socket);
     };
     socket.on('data', take);
     socket.on('close', end);

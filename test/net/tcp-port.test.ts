@@ -33,7 +33,7 @@ interface World {
   pass(): Promise<void>;
 }
 
-async function withListener(run: (world: World) => Promise<void>): Promise<void> {
+async function withListener(run: (world: World) => Promise<void>, isOneSource = false): Promise<void> {
   const clock = createManualClock();
   const identity = createIdentity();
   const messages: number[] = [];
@@ -43,6 +43,7 @@ async function withListener(run: (world: World) => Promise<void>): Promise<void>
     port: 0,
     identity,
     clock,
+    isOneSource,
     onMessage: (message) => void messages.push(message.length),
     onWelcome: () => assert.fail('nobody is welcome'),
     onDropped: () => (dropped += 1),
@@ -189,4 +190,28 @@ test('who is refused and never closes its end is closed after a while', async ()
     socket.destroy();
     await listener.close();
   }
+});
+
+test('where all come from one address, as from Tor, some who are silent or send noise do not keep others out', async () => {
+  await withListener(async ({ clock, come, pass, messages, identity }) => {
+    const { message } = initiate({
+      identity: createIdentity(),
+      remotePublicKey: identity.publicKey,
+      psk: randomBytes(32),
+      payload: new Uint8Array(0),
+    });
+    const [noisy, silent] = [await come(120), await come(100)];
+    for (const { socket } of noisy) socket.write(randomBytes(200));
+    await pass();
+    const more = await come(120);
+    for (const { socket } of more) socket.write(randomBytes(200));
+    await pass();
+    const [peer] = await come(1);
+    peer?.socket.write(message);
+    for (let i = 0; i < 100 && messages.length === 0; i++) await pass();
+    assert.deepEqual(messages, [message.length]);
+    clock.advance(MOST_MS);
+    await pass();
+    assert.ok([...noisy, ...silent, ...more].every(({ closedAt, reset }) => closedAt !== undefined && !reset));
+  }, true);
 });
