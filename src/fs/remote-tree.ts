@@ -7,6 +7,7 @@ import { codeOf, PeerfsError } from '../errors.ts';
 import { ATTRIBUTE_FLAGS, RENAME, SETATTR, type Attributes, type RequestOf } from '../wire/schema.ts';
 import { RemoteDirectories } from './remote-directories.ts';
 import { RemoteFileOperations } from './remote-files.ts';
+import { RemoteHandles } from './remote-handles.ts';
 import { RemoteShare, type InvalidateListener, type RemoteShareOptions } from './remote-share.ts';
 import type * as tree from './tree.ts';
 
@@ -34,6 +35,7 @@ class Remote implements RemoteTree {
   readonly share: number;
   readonly #share: RemoteShare;
   readonly #files: RemoteFileOperations;
+  readonly #handles: RemoteHandles;
   readonly #directories: RemoteDirectories;
   #lastHandle = 0;
 
@@ -41,7 +43,8 @@ class Remote implements RemoteTree {
     this.share = options.share;
     this.#share = new RemoteShare(options);
     const nextHandle = () => (this.#lastHandle += 1);
-    this.#files = new RemoteFileOperations(this.#share, nextHandle);
+    this.#handles = new RemoteHandles(this.#share, nextHandle);
+    this.#files = new RemoteFileOperations(this.#share, this.#handles);
     this.#directories = new RemoteDirectories(this.#share, nextHandle);
   }
 
@@ -68,7 +71,7 @@ class Remote implements RemoteTree {
 
   serverRestarted(): void {
     this.#share.cache.clear();
-    this.#files.serverRestarted();
+    this.#handles.serverRestarted();
     this.#directories.serverRestarted();
   }
 
@@ -78,7 +81,8 @@ class Remote implements RemoteTree {
   }
 
   getattr(path: ByteString, handle: tree.Handle): Promise<Attributes> {
-    if (this.#files.has(handle)) return this.#files.getattr(this.#files.get(handle), path);
+    const open = this.#handles.find(handle);
+    if (open !== undefined) return this.#files.getattr(open, path);
     if (handle !== 0 && !this.#directories.has(handle)) return Promise.reject(new PeerfsError('EBADF'));
     if (nameOf(path).length > NAME_MAX_BYTES) return Promise.reject(new PeerfsError('ENAMETOOLONG'));
     const known = this.#share.cache.get(path);
@@ -97,7 +101,7 @@ class Remote implements RemoteTree {
     const { reply } =
       open === undefined
         ? await this.#share.mutate('setattr', { ...request, handle: 0 })
-        : await this.#files.through(open, true, (number) =>
+        : await this.#handles.through(open, true, (number) =>
             this.#share.call('setattr', { ...request, handle: number }),
           );
     const changed = this.#share.files.find(reply.attributes);
@@ -148,7 +152,7 @@ class Remote implements RemoteTree {
     const { reply } =
       handle === 0
         ? await this.#share.mutate('link', { ...request, handle: 0 })
-        : await this.#files.through(this.#files.get(handle), false, (number) =>
+        : await this.#handles.through(this.#handles.get(handle), false, (number) =>
             this.#share.call('link', { ...request, handle: number }),
           );
     this.#share.made(newPath, sentAt, reply);
@@ -160,7 +164,7 @@ class Remote implements RemoteTree {
     const sentAt = this.#share.order.now;
     const { reply } = await this.#removing(() => this.#share.call('unlink', { share: this.share, path }));
     this.#share.removed(path, sentAt, reply.change);
-    this.#files.removed(path);
+    this.#handles.removed(path);
   }
 
   async rmdir(path: ByteString): Promise<void> {
@@ -175,7 +179,7 @@ class Remote implements RemoteTree {
     const { reply } = await this.#share.mutate('rename', { share: this.share, path, newPath, flags });
     const isExchange = (flags & RENAME.exchange) !== 0;
     this.#share.renamed(path, newPath, isExchange, sentAt, reply.change);
-    this.#files.renamed(path, newPath, isExchange);
+    this.#handles.renamed(path, newPath, isExchange);
   }
 
   open(path: ByteString, options: tree.OpenOptions): Promise<tree.OpenedFile> {

@@ -1,0 +1,140 @@
+/**
+ * The open files of a RemoteTree by number, and their numbers at the server.
+ *
+ * A handle outlives a restart of the server (and our own absence for longer than the lease): it is opened again by
+ * path, and if another file stands there it is ESTALE. Bytes that the old server process had are in its kernel's hands.
+ * Locks do not survive: input and output through a handle that had some fails with EIO.
+ */
+import type { ByteString } from '../bytestring.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
+import { isSameFile, reopenFlags, type RemoteHandle } from './remote-file.ts';
+import type { RemoteShare } from './remote-share.ts';
+import type { Handle } from './tree.ts';
+
+export class RemoteHandles {
+  readonly #share: RemoteShare;
+  readonly #open = new Map<Handle, RemoteHandle>();
+  readonly #nextHandle: () => Handle;
+
+  constructor(share: RemoteShare, nextHandle: () => Handle) {
+    this.#share = share;
+    this.#nextHandle = nextHandle;
+  }
+
+  add(open: RemoteHandle): Handle {
+    const handle = this.#nextHandle();
+    this.#open.set(handle, open);
+    return handle;
+  }
+
+  find(handle: Handle): RemoteHandle | undefined {
+    return this.#open.get(handle);
+  }
+
+  /** @throws PeerfsError EBADF. */
+  get(handle: Handle): RemoteHandle {
+    const open = this.#open.get(handle);
+    if (open === undefined) throw new PeerfsError('EBADF', 'no such handle');
+    return open;
+  }
+
+  remove(handle: Handle): void {
+    this.#open.delete(handle);
+  }
+
+  /** Our own rename. */
+  renamed(from: ByteString, to: ByteString, isExchange: boolean): void {
+    const moved = (path: ByteString, top: ByteString, target: ByteString) =>
+      path === top || path.startsWith(`${top}/`) ? ((target + path.slice(top.length)) as ByteString) : undefined;
+    for (const open of this.#open.values()) {
+      const path = moved(open.path, from, to) ?? (isExchange ? moved(open.path, to, from) : undefined);
+      if (path === undefined) unnamed(open, to);
+      else {
+        open.path = path;
+        open.isLeased = false;
+      }
+    }
+  }
+
+  /** Our own unlink. */
+  removed(path: ByteString): void {
+    for (const open of this.#open.values()) unnamed(open, path);
+  }
+
+  /** The server restarted: its handles and locks are gone. */
+  serverRestarted(): void {
+    for (const open of this.#open.values()) {
+      open.isLost = true;
+      open.isLeased = false;
+      open.readAhead.drop();
+      if (open.hasLocks) open.isBroken = true;
+    }
+  }
+
+  /** Opens again what the server has forgotten, then tries once more. */
+  async through<T>(open: RemoteHandle, canRepeat: boolean, run: (number: number) => Promise<T>): Promise<T> {
+    checkWhole(open);
+    if (open.isLost) await this.#reopened(open);
+    const { number } = open;
+    try {
+      return await run(number);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'OUTCOME_UNKNOWN' && !canRepeat) throw new PeerfsError('EIO', 'outcome unknown', { cause: error });
+      if (code !== 'EBADF' && code !== 'ESTALE' && code !== 'OUTCOME_UNKNOWN') throw error;
+      if (open.number === number) open.isLost = true;
+    }
+    checkWhole(open);
+    await this.#reopened(open);
+    return run(open.number);
+  }
+
+  /** Lets the server forget a number; never fails. */
+  releaseNumber(handle: number): Promise<void> {
+    return this.#share.call('release', { handle }).then(
+      () => undefined,
+      () => undefined,
+    );
+  }
+
+  #reopened(open: RemoteHandle): Promise<void> {
+    if (!open.isLost) return Promise.resolve();
+    if (open.hasLocks) {
+      open.isBroken = true;
+      return Promise.reject(new PeerfsError('EIO', 'locks were lost'));
+    }
+    open.reopening ??= this.#reopen(open).finally(() => {
+      open.reopening = undefined;
+    });
+    return open.reopening;
+  }
+
+  async #reopen(open: RemoteHandle): Promise<void> {
+    const { share } = this.#share;
+    const flags = reopenFlags(open.flags);
+    const request = { share, path: open.path, flags, permissions: 0, uid: 0, gid: 0, wantBytes: 0 };
+    let reply;
+    try {
+      ({ reply } = await this.#share.call('open', request));
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'EHOSTDOWN' || code === 'ETIMEDOUT' || code === 'EINTR') throw error;
+      throw new PeerfsError('ESTALE', 'the file is no longer at its path', { cause: error });
+    }
+    if (!isSameFile(reply.attributes, open.file.identity)) {
+      void this.releaseNumber(reply.handle);
+      throw new PeerfsError('ESTALE', 'another file stands at its path');
+    }
+    open.number = reply.handle;
+    open.isLost = false;
+  }
+}
+
+/** @throws PeerfsError EIO. */
+export function checkWhole(open: RemoteHandle): void {
+  if (open.isBroken) throw new PeerfsError('EIO', 'locks of this file were lost');
+}
+
+function unnamed(open: RemoteHandle, path: ByteString): void {
+  if (open.path === path || open.path.startsWith(`${path}/`)) open.isLeased = false;
+}
