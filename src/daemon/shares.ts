@@ -8,7 +8,7 @@ import { fromText, ROOT } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { createLocalTree, type LocalTree } from '../fs/local-tree.ts';
-import type { ShareProvider, SharedFolder } from '../fs/serve.ts';
+import type { ShareProvider, SharedFolder } from '../fs/shared-folder.ts';
 import type { Logger } from '../log.ts';
 import { petnameFault } from './config.ts';
 import type { ShareStatus } from './control-protocol.ts';

@@ -1,0 +1,196 @@
+/** Calls of a peer on open files and directories, and their locks. */
+import { nameOf, parentOf } from '../bytestring.ts';
+import { PeerfsError } from '../errors.ts';
+import type { Answer } from '../net/channel.ts';
+import { LIMITS, OPEN, type DirectoryEntry, type RequestOf } from '../wire/schema.ts';
+import { contentsChanged, isCovered, namesChanged } from './served-changes.ts';
+import { ServedHandle } from './served-handles.ts';
+import type { ServedHandlers, ServedPeer } from './served-peer.ts';
+import type { LockRange } from './tree.ts';
+
+type FileCall =
+  | 'open'
+  | 'read'
+  | 'write'
+  | 'fsync'
+  | 'flush'
+  | 'release'
+  | 'openDirectory'
+  | 'readDirectory'
+  | 'fallocate'
+  | 'seek'
+  | 'copyRange'
+  | 'lock'
+  | 'testLock';
+
+/** An entry in a reply takes this and its name, with room for fields to come. Bytes. */
+const ENTRY_BYTES = 160;
+
+/** As many entries from the first on as fit into one frame. */
+function fitting(entries: readonly DirectoryEntry[]): readonly DirectoryEntry[] {
+  let room = LIMITS.frameBytes - 1024;
+  for (const [index, { name }] of entries.entries()) {
+    room -= ENTRY_BYTES + name.length;
+    if (room < 0) return entries.slice(0, index);
+  }
+  return entries;
+}
+
+export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
+  /** The attributes of an open file after a call that ended writing. */
+  async function attributesOf(open: ServedHandle): Promise<Answer<'flush'>> {
+    const { served, directory, name, path } = open;
+    const leaseMs = await served.leases.grant(served.holder, directory, name);
+    const { change } = served.leases;
+    const attributes = await served.tree.getattr(path, open.handle);
+    return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 } };
+  }
+
+  async function open({
+    share,
+    path,
+    flags,
+    permissions,
+    uid,
+    gid,
+    wantBytes,
+  }: RequestOf<'open'>): Promise<Answer<'open'>> {
+    const writes = OPEN.write | OPEN.append | OPEN.create | OPEN.truncate;
+    const served = (flags & writes) === 0 ? peer.served(share) : peer.writable(share);
+    peer.handles.reserve();
+    try {
+      const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
+      const { change } = served.leases;
+      const opened = await served.tree.open(path, { flags, permissions, uid, gid, wantBytes });
+      const { attributes, created, firstBytes } = opened;
+      peer.checkServed(served, opened.handle);
+      const handle = peer.handles.add(new ServedHandle(served, opened.handle, path, false));
+      const changes = created ? namesChanged(path) : flags & OPEN.truncate ? [contentsChanged(path)] : undefined;
+      if (changes !== undefined) await served.leases.changed(served.holder, changes);
+      const reply = { handle, created, attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 };
+      return { reply, payload: firstBytes };
+    } catch (error) {
+      peer.handles.unreserve();
+      throw error;
+    }
+  }
+
+  async function read({ handle, offset, length }: RequestOf<'read'>): Promise<Answer<'read'>> {
+    const open = peer.file(handle);
+    const { leases, holder, tree } = open.served;
+    leases.rearm(holder, open.directory, open.name);
+    const { change } = leases;
+    return { reply: { change }, payload: await tree.read(open.handle, offset, length) };
+  }
+
+  async function write({ handle, offset }: RequestOf<'write'>, payload: Uint8Array): Promise<Answer<'write'>> {
+    const open = peer.writing(handle);
+    const { served } = open;
+    const { change } = served.leases;
+    let written;
+    try {
+      written = await served.tree.write(open.handle, offset, payload);
+    } finally {
+      const told = served.leases.changed(served.holder, [contentsChanged(open.path)]);
+      if (told !== undefined) await told;
+    }
+    return { reply: { size: written.size, end: written.end, change } };
+  }
+
+  async function openDirectory({ share, path }: RequestOf<'openDirectory'>): Promise<Answer<'openDirectory'>> {
+    const served = peer.served(share);
+    peer.handles.reserve();
+    try {
+      const leaseMs = await served.leases.grant(served.holder, path);
+      const { change } = served.leases;
+      const opened = await served.tree.openDirectory(path);
+      peer.checkServed(served, opened);
+      const handle = peer.handles.add(new ServedHandle(served, opened, path, true));
+      return { reply: { handle, change, leaseMs } };
+    } catch (error) {
+      peer.handles.unreserve();
+      throw error;
+    }
+  }
+
+  async function readDirectory({
+    handle,
+    cursor,
+    maxEntries,
+  }: RequestOf<'readDirectory'>): Promise<Answer<'readDirectory'>> {
+    const open = peer.handles.get(handle);
+    if (!open.isDirectory) throw new PeerfsError('ENOTDIR', 'not a directory');
+    const { leases, holder, tree } = open.served;
+    // Attributes of all its files are read: each is to be recalled again.
+    if (cursor === 0n) await leases.grant(holder, open.path);
+    const { change } = leases;
+    const listing = await tree.readDirectory(open.handle, cursor, maxEntries);
+    const entries = fitting(listing.entries);
+    return { reply: { entries, end: listing.end && entries.length === listing.entries.length, change } };
+  }
+
+  async function copyRange(request: RequestOf<'copyRange'>): Promise<Answer<'copyRange'>> {
+    const source = peer.file(request.source);
+    const target = peer.writing(request.target);
+    // Handles of two shares over one tree would copy, too, but the kernel never asks for it.
+    if (source.served !== target.served) throw new PeerfsError('EXDEV', 'files of two shares');
+    const { served } = target;
+    const { change } = served.leases;
+    const { sourceOffset, targetOffset, length } = request;
+    const copied = await peer.changing(
+      served,
+      [contentsChanged(target.path)],
+      served.tree.copyRange(source.handle, sourceOffset, target.handle, targetOffset, length),
+    );
+    const { size } = await served.tree.getattr(target.path, target.handle);
+    return { reply: { copied, size, change } };
+  }
+
+  return {
+    open: peer.heard((request) => open(request)),
+    read: peer.heard((request) => read(request)),
+    write: peer.heard((request, { payload }) => write(request, payload)),
+    fsync: peer.heard(async ({ handle, dataOnly }) => {
+      const open = peer.handles.get(handle);
+      const { change } = open.served.leases;
+      await open.served.tree.fsync(open.handle, dataOnly);
+      return { reply: { change } };
+    }),
+    flush: peer.heard(async ({ handle, lockOwner }) => {
+      const open = peer.file(handle);
+      await open.served.tree.flush(open.handle, peer.owner(lockOwner));
+      return attributesOf(open);
+    }),
+    release: peer.heard(async ({ handle }) => {
+      await peer.release(handle);
+      return { reply: {} };
+    }),
+    openDirectory: peer.heard((request) => openDirectory(request)),
+    readDirectory: peer.heard((request) => readDirectory(request)),
+    fallocate: peer.heard(async ({ handle, mode, offset, length }) => {
+      const open = peer.writing(handle);
+      const { tree } = open.served;
+      await peer.changing(open.served, [contentsChanged(open.path)], tree.fallocate(open.handle, mode, offset, length));
+      return attributesOf(open);
+    }),
+    seek: peer.heard(async ({ handle, offset, whence }) => {
+      const open = peer.file(handle);
+      return { reply: { offset: await open.served.tree.seek(open.handle, offset, whence) } };
+    }),
+    copyRange: peer.heard((request) => copyRange(request)),
+    lock: peer.heard(async ({ handle, wait, ...request }, { signal }) => {
+      const open = peer.file(handle);
+      const locked = { ...request, owner: peer.owner(request.owner) };
+      await open.served.tree.lock(open.handle, locked, wait ? signal : undefined);
+      return { reply: {} };
+    }),
+    testLock: peer.heard(async ({ handle, ...range }) => {
+      const open = peer.file(handle);
+      const asked: LockRange = { ...range, owner: peer.owner(range.owner), pid: 0 };
+      const held = await open.served.tree.testLock(open.handle, asked);
+      if (held === undefined) return { reply: { type: 2, start: 0n, end: 0n, pid: 0 } };
+      const isOwn = peer.isOwn(held.owner);
+      return { reply: { type: held.type, start: held.start, end: held.end, pid: isOwn ? held.pid : 0 } };
+    }),
+  };
+}

@@ -1,0 +1,70 @@
+/** Calls of a peer that make, move and remove names. */
+import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
+import type { Answer } from '../net/channel.ts';
+import { RECALL, RENAME, type Attributes, type RequestOf } from '../wire/schema.ts';
+import { fileChanged, isCovered, isDirectory, namesChanged, subtreeChanged } from './served-changes.ts';
+import type { ServedHandlers, ServedPeer } from './served-peer.ts';
+import type { TreeChange, WatchedTree } from './tree.ts';
+
+type NameCall = 'mkdir' | 'mknod' | 'symlink' | 'link' | 'unlink' | 'rmdir' | 'rename';
+
+export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
+  async function create(
+    share: number,
+    path: ByteString,
+    make: (tree: WatchedTree) => Promise<Attributes>,
+    also?: TreeChange,
+  ): Promise<Answer<'mkdir'>> {
+    const served = peer.writable(share);
+    const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
+    const { change } = served.leases;
+    const changes = also === undefined ? namesChanged(path) : [...namesChanged(path), also];
+    const attributes = await peer.changing(served, changes, make(served.tree));
+    // A new directory is leased with its first call, so that its maker knows that it is empty.
+    if (isDirectory(attributes)) await served.leases.grant(served.holder, path);
+    return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 } };
+  }
+
+  async function rename({ share, path, newPath, flags }: RequestOf<'rename'>): Promise<Answer<'rename'>> {
+    const served = peer.writable(share);
+    const { change } = served.leases;
+    const changes = [...namesChanged(path), ...namesChanged(newPath), subtreeChanged(path), subtreeChanged(newPath)];
+    const renamed = served.tree.rename(path, newPath, flags).then(() => {
+      served.leases.renamed(path, newPath, (flags & RENAME.exchange) !== 0);
+    });
+    await peer.changing(served, changes, renamed);
+    return { reply: { change } };
+  }
+
+  return {
+    mkdir: peer.heard(({ share, path, permissions, uid, gid }) =>
+      create(share, path, (tree) => tree.mkdir(path, permissions, { uid, gid })),
+    ),
+    mknod: peer.heard(({ share, path, permissions, uid, gid, fifo }) =>
+      create(share, path, (tree) => tree.mknod(path, permissions, { uid, gid }, fifo)),
+    ),
+    symlink: peer.heard(({ share, path, target, uid, gid }) =>
+      create(share, path, (tree) => tree.symlink(path, target, { uid, gid })),
+    ),
+    link: peer.heard(({ share, path, handle, newPath }) => {
+      const open = handle === 0 ? undefined : peer.file(handle, peer.served(share));
+      return create(share, newPath, (tree) => tree.link(path, open?.handle ?? 0, newPath), {
+        path: open?.path ?? path,
+        what: RECALL.attributes,
+      });
+    }),
+    unlink: peer.heard(async ({ share, path }) => {
+      const served = peer.writable(share);
+      const { change } = served.leases;
+      await peer.changing(served, [...namesChanged(path), fileChanged(path)], served.tree.unlink(path));
+      return { reply: { change } };
+    }),
+    rmdir: peer.heard(async ({ share, path }) => {
+      const served = peer.writable(share);
+      const { change } = served.leases;
+      await peer.changing(served, [...namesChanged(path), { path, what: RECALL.subtree }], served.tree.rmdir(path));
+      return { reply: { change } };
+    }),
+    rename: peer.heard((request) => rename(request)),
+  };
+}

@@ -1,0 +1,201 @@
+/**
+ * ServedPeer: one peer as the serving side knows it. Owns which shares it sees and may write, its handles and lock owners,
+ * how long its leases last, and the end of all that. What its calls do stands in serve-names.ts, serve-attributes.ts and
+ * serve-files.ts.
+ */
+import type { Clock } from '../clock.ts';
+import { PeerfsError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Answer, CallContext, Channel, Handlers } from '../net/channel.ts';
+import type { CallName, MailboxCall, RequestOf } from '../wire/schema.ts';
+import { LeaseTerm } from './lease-term.ts';
+import type { LeaseHolder, LeaseTable } from './leases.ts';
+import { ServedHandles, type ServedFolder, type ServedHandle } from './served-handles.ts';
+import type { SharedFolder, ShareProvider } from './shared-folder.ts';
+import type { Handle, TreeChange } from './tree.ts';
+
+export interface ServingOptions {
+  readonly channel: Channel;
+  readonly shares: ShareProvider;
+  /** One table for all peers of the node. */
+  readonly leases: LeaseTable;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** All calls but the mounting side's `recall` (RemotePeer.handlers) and the mailbox's: together they are a Handlers. */
+export type ServedCall = Exclude<CallName, 'recall' | MailboxCall>;
+export type ServedHandlers<M extends ServedCall = ServedCall> = Pick<Handlers, M>;
+
+/** Grows with each peer served: lock owners of different peers differ by it. */
+let peersServed = 0;
+
+export class ServedPeer {
+  readonly #channel: Channel;
+  readonly #shares: ShareProvider;
+  readonly #leaseTable: LeaseTable;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #folders = new Map<number, ServedFolder>();
+  readonly handles = new ServedHandles();
+  readonly #ownerTag: bigint;
+  readonly #stops: (() => void)[];
+  readonly term: LeaseTerm;
+  #closed = false;
+
+  constructor({ channel, shares, leases, clock, log }: ServingOptions) {
+    this.#channel = channel;
+    this.#shares = shares;
+    this.#leaseTable = leases;
+    this.term = new LeaseTerm(leases.leaseMs, () => channel.pace);
+    this.#clock = clock;
+    this.#log = log;
+    peersServed += 1;
+    this.#ownerTag = BigInt(peersServed) << 64n;
+    this.#stops = [
+      shares.onChange(() => {
+        this.#refreshShares();
+        channel.push('sharesChanged', {});
+      }),
+      channel.onRestart(() => this.#forgetPeer('the peer restarted')),
+      channel.onState((state) => {
+        if (state === 'offline') this.#goneAfterLease();
+      }),
+    ];
+    this.#refreshShares();
+  }
+
+  /** Releases handles, locks, leases. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const stop of this.#stops) stop();
+    this.#forgetPeer('closed');
+  }
+
+  /** What the peer may see now. */
+  shares(): readonly SharedFolder[] {
+    return this.#shares.list(this.#channel.peerId);
+  }
+
+  /** Every call renews the peer's leases, or finds that they have ended. */
+  heard<M extends ServedCall>(
+    handler: (request: RequestOf<M>, context: CallContext) => Promise<Answer<M>>,
+  ): (request: RequestOf<M>, context: CallContext) => Promise<Answer<M>> {
+    return async (request, context) => {
+      if (this.#closed) throw new PeerfsError('EHOSTDOWN', 'closing');
+      const now = this.#clock.now();
+      if (this.term.heard(now)) this.#dropLeases();
+      return handler(request, context);
+    };
+  }
+
+  /** Waits for a change to be done, then for those whom it concerns; also when it failed: half may be done. */
+  async changing<T>(served: ServedFolder, changes: readonly TreeChange[], done: Promise<T>): Promise<T> {
+    try {
+      return await done;
+    } finally {
+      await served.leases.changed(served.holder, changes);
+    }
+  }
+
+  served(share: number): ServedFolder {
+    const served = this.#folders.get(share);
+    if (served === undefined) throw new PeerfsError('ESTALE', 'no such share');
+    return served;
+  }
+
+  /** After an await: the share may have gone, and with it whoever would release the handle. */
+  checkServed(served: ServedFolder, handle: Handle): void {
+    if (!this.#closed && this.#folders.get(served.share) === served) return;
+    void served.tree.release(handle).catch(() => undefined);
+    throw new PeerfsError('ESTALE', 'no such share');
+  }
+
+  writable(share: number): ServedFolder {
+    const served = this.served(share);
+    if (!served.isWritable) throw new PeerfsError('EROFS', 'the share is read-only');
+    return served;
+  }
+
+  file(handle: number, of?: ServedFolder): ServedHandle {
+    const open = this.handles.get(handle);
+    if (open.isDirectory) throw new PeerfsError('EISDIR', 'a directory');
+    if (of !== undefined && open.served !== of) throw new PeerfsError('EBADF', 'a handle of another share');
+    return open;
+  }
+
+  writing(handle: number): ServedHandle {
+    const open = this.file(handle);
+    if (!open.served.isWritable) throw new PeerfsError('EROFS', 'the share is read-only');
+    return open;
+  }
+
+  owner(owner: bigint): bigint {
+    return this.#ownerTag | owner;
+  }
+
+  /** Whether a lock owner as the tree has it is this peer's. */
+  isOwn(owner: bigint): boolean {
+    return owner >> 64n === this.#ownerTag >> 64n;
+  }
+
+  async release(number: number): Promise<void> {
+    const open = this.handles.remove(number);
+    await open?.served.tree.release(open.handle).catch(() => undefined);
+  }
+
+  #refreshShares(): void {
+    const listed = this.#shares.list(this.#channel.peerId);
+    const seen = new Set<number>();
+    for (const folder of listed) {
+      seen.add(folder.share);
+      const served = this.#folders.get(folder.share);
+      if (served?.tree === folder.tree) served.isWritable = folder.writable;
+      else {
+        if (served !== undefined) this.#dropShare(served);
+        this.#folders.set(folder.share, this.#serve(folder));
+      }
+    }
+    for (const served of [...this.#folders.values()]) if (!seen.has(served.share)) this.#dropShare(served);
+  }
+
+  #serve(folder: SharedFolder): ServedFolder {
+    const { share, tree, writable } = folder;
+    const holder: LeaseHolder = {
+      term: this.term,
+      recall: async (path, what, change) => {
+        await this.#channel.call('recall', { share, path, what, change });
+      },
+    };
+    return { share, isWritable: writable, tree, leases: this.#leaseTable.of(tree), holder };
+  }
+
+  #dropShare(served: ServedFolder): void {
+    this.#folders.delete(served.share);
+    served.leases.dropHolder(served.holder);
+    for (const [number, open] of this.handles.entries()) if (open.served === served) void this.release(number);
+  }
+
+  #dropLeases(): void {
+    for (const served of this.#folders.values()) served.leases.dropHolder(served.holder);
+  }
+
+  #forgetPeer(reason: string): void {
+    this.#dropLeases();
+    this.term.forget();
+    const numbers = this.handles.numbers();
+    for (const number of numbers) void this.release(number);
+    if (numbers.length > 0) this.#log.debug('handles released', { count: numbers.length, reason });
+  }
+
+  /** Handles and locks live as long as leases do; whoever comes back later opens them again. */
+  #goneAfterLease(): void {
+    const leftMs = Math.max(0, this.term.endsAt - this.#clock.now());
+    this.#clock.after(leftMs + 1, () => {
+      if (!this.#closed && this.#channel.state === 'offline' && this.#clock.now() > this.term.endsAt) {
+        this.#forgetPeer('the peer is gone');
+      }
+    });
+  }
+}
