@@ -8,6 +8,7 @@
  *
  * Owns counters, reassembly and the change of keys; does not own sockets or handshakes.
  */
+import { takeFrame } from '../frame-pool.ts';
 import type { AeadKey } from './aead.ts';
 import { FrameKey, SMALL_BYTES } from './frame-key.ts';
 import { REKEY_AFTER_MESSAGES, REKEY_AFTER_MS } from './session.ts';
@@ -29,8 +30,6 @@ export interface StreamOptions {
   readonly maxFrameBytes: number;
   /** Clock.now(), milliseconds. */
   readonly now: number;
-  /** Gives memory of exactly this length for a large sealed frame, so that its user may use it again. */
-  readonly allocate?: (bytes: number) => Uint8Array;
 }
 
 export interface SealedStream {
@@ -38,13 +37,13 @@ export interface SealedStream {
   readonly handshakeHash: Uint8Array;
   /**
    * Seals one frame given in pieces, which are read before it returns.
-   * @returns the sealed frame, from `allocate` if it is large; the caller's.
+   * @returns the sealed frame, from the frame pool if it is large; the caller's.
    * @throws RangeError if it is longer than maxFrameBytes; Error after close().
    */
   sealFrame(pieces: readonly Uint8Array[]): Uint8Array;
   /**
    * Takes what came from the network, cut anyhow; `chunk` is not kept. Calls `onFrame` once for each whole frame
-   * (the frame is the receiver's to keep); onFrame may call rekey, switchReceiving or close.
+   * (the frame is the receiver's to keep, from the frame pool if it is large); onFrame may call rekey, switchReceiving or close.
    * @returns false once the stream is broken (by the network or the peer) or closed: close the connection.
    */
   push(chunk: Uint8Array, onFrame: (frame: Uint8Array) => void): boolean;
@@ -94,7 +93,7 @@ interface Arriving {
 }
 
 export function createStream(options: StreamOptions): SealedStream {
-  const { maxFrameBytes, allocate = Buffer.allocUnsafeSlow } = options;
+  const { maxFrameBytes } = options;
   let { send, receive } = directions(options.keys);
   let handshakeHash = options.keys.handshakeHash;
   let since = options.now;
@@ -140,7 +139,7 @@ export function createStream(options: StreamOptions): SealedStream {
     } else {
       const plainEnd = Math.min(end, at + Math.max(0, length - body.filled));
       if (plainEnd > at) {
-        body.frame ??= Buffer.allocUnsafeSlow(length);
+        body.frame ??= takeFrame(length);
         decipher.update(chunk.subarray(at, plainEnd), body.frame, body.filled);
       }
       if (end > plainEnd) gathered.set(chunk.subarray(plainEnd, end), body.filled + (plainEnd - at) - length);
@@ -182,7 +181,7 @@ export function createStream(options: StreamOptions): SealedStream {
       const { key, counter } = send;
       send.counter++;
       const small = length <= SMALL_BYTES;
-      const out = (small ? Buffer.allocUnsafe : allocate)(length + FRAME_OVERHEAD_BYTES);
+      const out = (small ? Buffer.allocUnsafe : takeFrame)(length + FRAME_OVERHEAD_BYTES);
       lengthBytes.writeUInt32LE(length);
       key.sealSmall(HEADER_DOMAIN, counter, [lengthBytes], out, 0);
       if (small) key.sealSmall(BODY_DOMAIN, counter, pieces, out, HEADER_BYTES);

@@ -216,9 +216,13 @@ export function nativeOperations(fileSystem: KernelFileSystem): Readonly<Record<
         handleOf,
       ),
     read: (_text: string, handle: number, buffer: Buffer, length: number, offset: number, done: Done) =>
-      answer(done, fileSystem.read(handle, offset, length, context), (bytes) => {
-        buffer.set(bytes);
-        return [bytes.length];
+      answer(done, fileSystem.read(handle, offset, length, context), (parts) => {
+        let end = 0;
+        for (const part of parts) {
+          buffer.set(part, end);
+          end += part.length;
+        }
+        return [end];
       }),
     write: (_text: string, handle: number, buffer: Buffer, length: number, offset: number, done: Done) =>
       answer(done, fileSystem.write(handle, offset, buffer.subarray(0, length), false, context), (count) => [count]),

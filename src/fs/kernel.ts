@@ -18,7 +18,14 @@ export interface RequestContext {
   readonly gid: number;
   readonly pid: number;
   /** Aborted when the kernel interrupts the request for a signal that ends the caller (or for a lock wait, any signal). */
-  readonly signal: AbortSignal;
+  readonly signal: InterruptSignal;
+}
+
+/** What is used of an AbortSignal, which is one of these; a request's own is cheaper to make. */
+export interface InterruptSignal {
+  readonly aborted: boolean;
+  addEventListener(type: 'abort', listener: () => void, options?: { readonly once: true }): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
 }
 
 export interface KernelAttributes {
@@ -138,7 +145,8 @@ export interface KernelFileSystem {
     context: RequestContext,
   ): Promise<{ readonly entry: EntryReply; readonly open: OpenReply }>;
   /** @returns a view that stays unchanged until it has been written to the device; shorter than `length` only at the end. */
-  read(handle: Handle, offset: number, length: number, context: RequestContext): Promise<Uint8Array>;
+  /** @returns parts that follow each other; they hold until the event loop's next turn. */
+  read(handle: Handle, offset: number, length: number, context: RequestContext): Promise<readonly Uint8Array[]>;
   /**
    * `bytes` is the binding's and valid until the promise settles. `killPrivileges` as in setattr.
    * @returns bytes written: all of them.

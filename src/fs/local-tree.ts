@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { fromText, type ByteString } from '../bytestring.ts';
 import { systemClock, type Clock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
+import { recycle, takeFrame } from '../frame-pool.ts';
 import { silentLogger, type Logger } from '../log.ts';
 import { copyRange, readCached, seek, WHENCE } from '../sys/file-data.ts';
 import { sizeOf } from '../sys/files.ts';
@@ -164,14 +165,17 @@ class Local implements LocalTree {
     const open = this.#handle(handle);
     if ((open.flags & OPEN.read) === 0) throw new PeerfsError('EBADF', 'not open for reading');
     return this.#using(open, async () => {
-      const bytes = length <= POOLED_BYTES ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
+      const bytes = length <= POOLED_BYTES ? Buffer.allocUnsafe(length) : takeFrame(length);
       let done = length <= CACHED_BYTES ? readCached(open.descriptor, bytes, offset) : 0;
       if (done < length && (done === 0 || offset + done < sizeOf(open.descriptor))) {
         // Regular files alone are opened: less than asked for means the end.
         done = (await readFd(open.descriptor, bytes, 0, length, offset)).bytesRead;
       }
       // A view keeps all of its memory: a short answer is worth a copy.
-      return done * 2 < length ? Uint8Array.prototype.slice.call(bytes, 0, done) : bytes.subarray(0, done);
+      if (done * 2 >= length) return bytes.subarray(0, done);
+      const short = Uint8Array.prototype.slice.call(bytes, 0, done);
+      recycle(bytes);
+      return short;
     });
   }
 

@@ -1,7 +1,7 @@
 /** The mount's operations on open files. */
 import { PeerfsError } from '../errors.ts';
 import { LOCK_TYPE, OPEN } from '../wire/schema.ts';
-import type { EntryReply, KernelFileSystem, OpenIntent, OpenReply } from './kernel.ts';
+import type { EntryReply, InterruptSignal, KernelFileSystem, OpenIntent, OpenReply } from './kernel.ts';
 import { versionOf, type MountCore } from './mount-core.ts';
 import type { MountHandle, MountNode } from './mount-node.ts';
 import type { RemoteTree } from './remote-tree.ts';
@@ -126,7 +126,7 @@ export function fileOperations(core: MountCore): FileOperations {
     read: (number, offset, length, context) => {
       try {
         const { tree, handle } = file(number);
-        return core.wait(context, tree.read(handle, offset, length));
+        return core.wait(context, tree.readParts(handle, offset, length));
       } catch (error) {
         return Promise.reject(error instanceof Error ? error : new PeerfsError('EIO'));
       }
@@ -194,7 +194,7 @@ export function fileOperations(core: MountCore): FileOperations {
 
     setlk: async (number, request, wait, context) => {
       const { tree, handle, node } = file(number);
-      await tree.lock(handle, request, wait ? context.signal : undefined);
+      await tree.lock(handle, request, wait ? abortSignal(context.signal) : undefined);
       if (request.type === LOCK_TYPE.unlock) return;
       // What the holder before wrote is not in pages that were read before it.
       hasChanged(node);
@@ -213,4 +213,12 @@ function flagsOf(intent: OpenIntent): number {
     (intent.sync ? OPEN.sync : 0) |
     (intent.dataSync ? OPEN.dataSync : 0)
   );
+}
+
+/** For those who take nothing less. */
+function abortSignal(signal: InterruptSignal): AbortSignal {
+  const controller = new AbortController();
+  if (signal.aborted) controller.abort();
+  else signal.addEventListener('abort', () => controller.abort(), { once: true });
+  return controller.signal;
 }

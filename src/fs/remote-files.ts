@@ -75,7 +75,8 @@ export class RemoteFileOperations {
     return share.withUnwritten(reply.attributes);
   }
 
-  read(handle: Handle, offset: number, length: number): Promise<Uint8Array> {
+  /** @returns views that hold until the event loop's next turn, in order. */
+  read(handle: Handle, offset: number, length: number): Promise<readonly Uint8Array[]> {
     const open = this.#handles.find(handle);
     if (open === undefined || (open.flags & OPEN.read) === 0) {
       return Promise.reject(new PeerfsError('EBADF', 'not open for reading'));
@@ -251,7 +252,7 @@ export class RemoteFileOperations {
     return open;
   }
 
-  async #readAfterWrites(open: RemoteHandle, offset: number, length: number): Promise<Uint8Array> {
+  async #readAfterWrites(open: RemoteHandle, offset: number, length: number): Promise<readonly Uint8Array[]> {
     checkWhole(open);
     while (open.file.writes.isDirty) await open.file.writes.drained();
     return open.readAhead.read(offset, length, open.file.size);

@@ -6,8 +6,12 @@
  * The window starts when a second read continues the first (or at the beginning of the file) and doubles with each read
  * that continues. A read elsewhere ends it. Pieces end at multiples of their size, so that most reads lie in one piece
  * and are answered with a view of it. On a slow path nothing is asked for but what was read.
+ *
+ * The memory of pieces goes back to the frame pool once they are behind the reader; views of it hold until the event
+ * loop's next turn.
  */
 import type { Clock } from '../clock.ts';
+import { recycle } from '../frame-pool.ts';
 import { LIMITS } from '../wire/schema.ts';
 
 /** Tuning, bytes. */
@@ -28,6 +32,10 @@ interface Piece {
   readonly fetchedAt: number;
   bytes: Uint8Array | undefined;
   readonly arrival: Promise<Uint8Array>;
+  /** Who else looks at its bytes: reads that put it together with others. */
+  gathering: number;
+  /** Nobody will ask for it any more. */
+  isBehind: boolean;
 }
 
 export interface ReadAheadOptions {
@@ -60,20 +68,22 @@ export class ReadAhead {
 
   /** Puts in the beginning of the file that came with its opening: the whole file if fewer bytes than wanted came. */
   seed(bytes: Uint8Array, wanted: number): void {
-    if (bytes.length > 0) this.#pieces = [this.#piece(0, wanted, Promise.resolve(bytes), bytes)];
+    // Whoever opened the file has the bytes, too: their memory is never given back.
+    if (bytes.length > 0) this.#pieces = [{ ...this.#piece(0, wanted, Promise.resolve(bytes), bytes), gathering: 1 }];
   }
 
   /** What is at hand or under way is stale. */
   drop(): void {
-    this.#pieces = [];
+    for (const piece of this.#pieces.splice(0)) leaveBehind(piece);
     this.#window = 0;
   }
 
   /**
    * @param size of the file as far as known, bytes: nothing is read ahead behind it.
-   * @returns bytes that nobody changes; shorter than `length` only at the end of the file.
+   * @returns views that hold until the event loop's next turn, in order; shorter together than `length` only at the end
+   * of the file.
    */
-  read(offset: number, length: number, size: number): Promise<Uint8Array> {
+  read(offset: number, length: number, size: number): Promise<readonly Uint8Array[]> {
     const end = offset + length;
     const first = this.#pieces[0];
     if (first !== undefined && this.#clock.now() - first.fetchedAt > UNLEASED_MS && !this.#isLeased()) this.drop();
@@ -96,17 +106,18 @@ export class ReadAhead {
   }
 
   /** What is at hand or under way is used; of the rest only what is read. */
-  async #sparingly(offset: number, end: number, size: number): Promise<Uint8Array> {
+  async #sparingly(offset: number, end: number, size: number): Promise<readonly Uint8Array[]> {
     this.#expected = end;
     this.#window = 0;
     if (this.#has(offset, Math.min(end, size))) return this.#take(offset, end);
     const atHand = this.#pieces.at(-1)?.end ?? 0;
     if (!this.#has(offset, offset + 1)) {
-      this.#pieces = [];
+      this.drop();
       return this.#exactly(offset, end - offset);
     }
-    const [head, tail] = await Promise.all([this.#take(offset, atHand), this.#exactly(atHand, end - atHand)]);
-    return head.length < atHand - offset ? head : Buffer.concat([head, tail]);
+    const tail = await this.#exactly(atHand, end - atHand);
+    const head = await this.#take(offset, atHand);
+    return lengthOf(head) < atHand - offset ? head : [...head, ...tail];
   }
 
   #has(start: number, end: number): boolean {
@@ -118,9 +129,14 @@ export class ReadAhead {
   /** Sends for pieces up to `target`, and at least for what the read itself needs. */
   #advance(offset: number, target: number, end: number): void {
     const keepFrom = offset - KEEP_BEHIND;
-    while (this.#pieces.length > 0 && (this.#pieces[0]?.end ?? 0) <= keepFrom) this.#pieces.shift();
+    for (let first = this.#pieces[0]; first !== undefined && first.end <= keepFrom; first = this.#pieces[0]) {
+      this.#pieces.shift();
+      leaveBehind(first);
+    }
     const last = this.#pieces.at(-1);
-    if (last === undefined || last.end < offset || (this.#pieces[0]?.start ?? 0) > offset) this.#pieces = [];
+    if (last === undefined || last.end < offset || (this.#pieces[0]?.start ?? 0) > offset) {
+      for (const piece of this.#pieces.splice(0)) leaveBehind(piece);
+    }
     let start = this.#pieces.at(-1)?.end ?? offset;
     while (start < target || start < end) {
       const tail = this.#pieces.at(-1);
@@ -131,7 +147,10 @@ export class ReadAhead {
       const piece = this.#piece(start, next, arrival, undefined);
       this.#pieces.push(piece);
       arrival.then(
-        (bytes) => (piece.bytes = bytes),
+        (bytes) => {
+          piece.bytes = bytes;
+          if (piece.isBehind) giveBack(piece);
+        },
         () => this.#failed(piece),
       );
       start = next;
@@ -139,16 +158,17 @@ export class ReadAhead {
   }
 
   #piece(start: number, end: number, arrival: Promise<Uint8Array>, bytes: Uint8Array | undefined): Piece {
-    return { start, end, fetchedAt: this.#clock.now(), arrival, bytes };
+    return { start, end, fetchedAt: this.#clock.now(), arrival, bytes, gathering: 0, isBehind: false };
   }
 
   /** The reader who waits for it is told; whoever comes later asks again. */
   #failed(piece: Piece): void {
     const index = this.#pieces.indexOf(piece);
-    if (index >= 0) this.#pieces.length = index;
+    if (index < 0) return;
+    for (const behind of this.#pieces.splice(index)) leaveBehind(behind);
   }
 
-  #take(offset: number, end: number): Promise<Uint8Array> {
+  #take(offset: number, end: number): Promise<readonly Uint8Array[]> {
     const pieces = this.#pieces.filter((piece) => piece.start < end && piece.end > offset);
     const [only] = pieces;
     if (only === undefined) return this.#exactly(offset, end - offset);
@@ -156,14 +176,14 @@ export class ReadAhead {
     if (pieces.length === 1) {
       const from = offset - only.start;
       const to = end - only.start;
-      if (only.bytes !== undefined) return Promise.resolve(only.bytes.subarray(from, to));
-      return only.arrival.then((bytes) => bytes.subarray(from, to));
+      if (only.bytes !== undefined) return Promise.resolve([only.bytes.subarray(from, to)]);
+      return only.arrival.then((bytes) => [bytes.subarray(from, to)]);
     }
     return gather(pieces, offset, end);
   }
 
-  async #exactly(offset: number, length: number): Promise<Uint8Array> {
-    if (length <= PIECE) return this.#fetch(offset, length);
+  async #exactly(offset: number, length: number): Promise<readonly Uint8Array[]> {
+    if (length <= PIECE) return [await this.#fetch(offset, length)];
     const starts = Array.from({ length: Math.ceil(length / PIECE) }, (_, index) => index * PIECE);
     const parts = await Promise.all(
       starts.map((start) => this.#fetch(offset + start, Math.min(PIECE, length - start))),
@@ -173,17 +193,50 @@ export class ReadAhead {
       whole.push(part);
       if (part.length < Math.min(PIECE, length - index * PIECE)) break;
     }
-    return Buffer.concat(whole);
+    return whole;
   }
 }
 
-async function gather(pieces: readonly Piece[], offset: number, end: number): Promise<Uint8Array> {
+function lengthOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}
+
+async function gather(pieces: readonly Piece[], offset: number, end: number): Promise<readonly Uint8Array[]> {
   const parts: Uint8Array[] = [];
-  for (const { start, end: pieceEnd, bytes: atHand, arrival } of pieces) {
-    const bytes = atHand ?? (await arrival);
-    parts.push(bytes.subarray(Math.max(0, offset - start), end - start));
-    if (bytes.length < pieceEnd - start) break;
+  for (const piece of pieces) piece.gathering += 1;
+  try {
+    for (const { start, end: pieceEnd, bytes: atHand, arrival } of pieces) {
+      const bytes = atHand ?? (await arrival);
+      parts.push(bytes.subarray(Math.max(0, offset - start), end - start));
+      if (bytes.length < pieceEnd - start) break;
+    }
+    return parts;
+  } finally {
+    for (const piece of pieces) {
+      piece.gathering -= 1;
+      if (piece.isBehind) giveBack(piece);
+    }
   }
-  const [only] = parts;
-  return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
+}
+
+function leaveBehind(piece: Piece): void {
+  piece.isBehind = true;
+  giveBack(piece);
+}
+
+/** Memory of pieces that nobody will ask for; readers who have just got views of it look at them in this turn. */
+let behind: Uint8Array[] = [];
+
+/** Once a piece: afterwards its memory is somebody else's. */
+function giveBack(piece: Piece): void {
+  const { bytes, gathering } = piece;
+  if (bytes === undefined || gathering > 0) return;
+  piece.bytes = undefined;
+  if (behind.length === 0) setImmediate(recycleBehind);
+  behind.push(bytes);
+}
+
+function recycleBehind(): void {
+  for (const bytes of behind) recycle(bytes);
+  behind = [];
 }

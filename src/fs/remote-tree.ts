@@ -17,6 +17,8 @@ export interface RemoteTree extends tree.Tree {
   leaseOf(path: ByteString): number;
   /** What is cached of the path, under a lease: null if it does not exist, undefined if nothing is known. */
   known(path: ByteString): Attributes | null | undefined;
+  /** As read(), in parts that follow each other: for who can use them without putting them together. */
+  readParts(handle: tree.Handle, offset: number, length: number): Promise<readonly Uint8Array[]>;
   /** Called when something cached was recalled, before the recall is answered. @returns a function that ends it. */
   onInvalidate(listener: InvalidateListener): () => void;
   /** Settles when nothing is unwritten. */
@@ -186,7 +188,13 @@ class Remote implements RemoteTree {
     return this.#files.open(path, options);
   }
 
-  read(handle: tree.Handle, offset: number, length: number): Promise<Uint8Array> {
+  async read(handle: tree.Handle, offset: number, length: number): Promise<Uint8Array> {
+    const parts = await this.#files.read(handle, offset, length);
+    const [only] = parts;
+    return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
+  }
+
+  readParts(handle: tree.Handle, offset: number, length: number): Promise<readonly Uint8Array[]> {
     return this.#files.read(handle, offset, length);
   }
 

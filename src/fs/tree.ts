@@ -117,7 +117,10 @@ export interface Tree {
   rename(path: ByteString, newPath: ByteString, flags: number): Promise<void>;
 
   open(path: ByteString, options: OpenOptions): Promise<OpenedFile>;
-  /** @returns bytes that are the caller's to keep; shorter than `length` only at the end of the file. */
+  /**
+   * @returns bytes that stay as they are until the event loop's next turn (a LocalTree's are the caller's to keep);
+   * shorter than `length` only at the end of the file.
+   */
   read(handle: Handle, offset: number, length: number): Promise<Uint8Array>;
   /** Writes all or rejects. `bytes` must stay unchanged until the promise settles. */
   write(handle: Handle, offset: number, bytes: Uint8Array): Promise<WriteResult>;

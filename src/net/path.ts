@@ -39,7 +39,7 @@ export interface PathStatistics {
 }
 
 export interface PathEvents {
-  /** A whole frame. `frame` is the receiver's to keep. */
+  /** A whole frame. `frame` is the receiver's to keep; it may be memory of the frame pool, to be given back. */
   frame(lane: Lane, frame: Uint8Array): void;
   /** After a send that returned false: there is room again in this lane. */
   writable(lane: Lane): void;
@@ -55,7 +55,8 @@ export interface Path {
   /** Events begin after this call; called once. */
   start(events: PathEvents): void;
   /**
-   * Queues a frame given in pieces, which belong to the path from then on and must not change.
+   * Queues a frame given in pieces, which must not change from then on. Memory of the frame pool belongs to the path,
+   * which may give it back; who needs it longer (a request may have to be sent again) takes other memory.
    * @returns false when the lane holds more than its high-water mark: wait for `writable`.
    * A frame is never refused while the path lives; after its end it is dropped.
    */

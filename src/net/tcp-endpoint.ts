@@ -8,8 +8,8 @@ import type { Clock } from '../clock.ts';
 import type { Identity } from '../crypto/identity.ts';
 import type { SessionKeys } from '../crypto/session-keys.ts';
 import { createStream } from '../crypto/stream.ts';
-import { takeFrame } from './frame-pool.ts';
 import { PeerfsError } from '../errors.ts';
+import { withReceiveBuffer } from '../sys/receive-buffer.ts';
 import { LIMITS } from '../wire/schema.ts';
 import { readAnswer, type Dialled, type DialTarget, type Handshaker } from './handshaker.ts';
 import { createTcpPath, PACKET_TYPE_BYTES, type TcpPath } from './tcp-path.ts';
@@ -60,7 +60,9 @@ export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpE
   const sockets = new Set<Socket>();
   let dropped = 0;
 
-  const createPath = ({ socket, head, keys, publicKey, isInitiator, onConfirmed }: NewTcpPath): TcpPath => {
+  const createPath = (connected: NewTcpPath): TcpPath => {
+    const { head, keys, publicKey, isInitiator, onConfirmed } = connected;
+    const socket = withReceiveBuffer(connected.socket);
     const path = createTcpPath({
       kind,
       socket,
@@ -69,7 +71,6 @@ export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpE
         keys,
         maxFrameBytes: LIMITS.frameBytes + PACKET_TYPE_BYTES,
         now: clock.now(),
-        allocate: takeFrame,
       }),
       clock,
       rekeying: handshaker.rekeying(publicKey, isInitiator, () => 0),

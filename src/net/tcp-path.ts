@@ -14,9 +14,9 @@
 import type { Socket } from 'node:net';
 import { formatHostPort } from '../host-port.ts';
 import type { Clock, Timer } from '../clock.ts';
+import { recycle } from '../frame-pool.ts';
 import type { SealedStream } from '../crypto/stream.ts';
 import { acknowledgedBytes, limitUnsentBytes } from '../sys/tcp-info.ts';
-import { recycle } from './frame-pool.ts';
 import { LANES, SLOW_PATHS, type Lane, type Path, type PathEnd, type PathEvents } from './path.ts';
 import type { Rekeying } from './rekeying.ts';
 import { plainHost } from './tcp-port.ts';
@@ -157,6 +157,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
       if (pieces === undefined) break;
       waitingBytes[lane] = bytesWaiting(lane) - lengthOf(pieces);
       write(pieces);
+      for (const piece of pieces) recycle(piece);
     }
     socket.uncork();
     for (const lane of [0, 1] as const) {

@@ -19,7 +19,6 @@ const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const CLOEXEC = 0o2000000;
 const { EAGAIN, EINTR, ENOENT } = constants.errno;
-const F_DUPFD_CLOEXEC = 1030;
 const F_GETFL = 3;
 const F_SETFL = 4;
 
@@ -61,13 +60,6 @@ export function openFuseDevice(): number {
   }
 }
 
-/** A second descriptor of the same open device. */
-export function duplicateDescriptor(descriptor: number): number {
-  const copy = call.fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) throw systemError(errno(), 'fcntl');
-  return copy;
-}
-
 /** @returns the length of the request read, 0 if there is none now, or the negated errno number of a dead device. */
 export function readDevice(descriptor: number, buffer: DeviceBuffer): number {
   for (;;) {
@@ -86,16 +78,28 @@ export function writeDevice(descriptor: number, address: number, length: number)
   return written < 0 ? -errno() : written;
 }
 
-const vectors = createDeviceBuffer(32);
+/** struct iovec: address and length, 64 bits each. */
+const MAX_VECTORS = 64;
+const vectors = createDeviceBuffer(MAX_VECTORS * 16);
 
-/** Writes a head and a body as one message. @returns bytes, or the negated errno number. */
-export function writeDevicePair(descriptor: number, head: number, headLength: number, body: Uint8Array): number {
+/** Writes a head and the parts of a body as one message. @returns bytes, or the negated errno number. */
+export function writeDeviceParts(
+  descriptor: number,
+  head: number,
+  headLength: number,
+  parts: readonly Uint8Array[],
+): number {
   const { longs } = vectors;
+  const whole = parts.length < MAX_VECTORS ? parts : [Buffer.concat(parts)];
   longs[0] = BigInt(head);
   longs[1] = BigInt(headLength);
-  longs[2] = BigInt(addressOf(body));
-  longs[3] = BigInt(body.length);
-  const written = call.writev(descriptor, vectors.address, 2);
+  let at = 2;
+  for (const part of whole) {
+    longs[at] = BigInt(addressOf(part));
+    longs[at + 1] = BigInt(part.length);
+    at += 2;
+  }
+  const written = call.writev(descriptor, vectors.address, at / 2);
   return written < 0 ? -errno() : written;
 }
 

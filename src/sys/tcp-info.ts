@@ -1,5 +1,6 @@
 /** What the kernel knows of a TCP connection: TCP_INFO of tcp(7), and bounds on what it takes ahead. Linux. */
 import type { Socket } from 'node:net';
+import { descriptorOf } from './descriptor.ts';
 import { declare } from './libc.ts';
 
 /** linux/tcp.h. */
@@ -35,11 +36,4 @@ export function limitUnsentBytes(socket: Socket, bytes: number): void {
   const value = Buffer.alloc(4);
   value.writeUInt32LE(bytes);
   if (descriptor !== undefined) setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, value, value.length);
-}
-
-/** Node gives no other way to it. */
-function descriptorOf(socket: Socket): number | undefined {
-  const handle: unknown = Reflect.get(socket, '_handle');
-  const descriptor: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
-  return typeof descriptor === 'number' && descriptor >= 0 ? descriptor : undefined;
 }

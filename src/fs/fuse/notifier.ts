@@ -6,7 +6,7 @@
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { ByteString } from '../../bytestring.ts';
-import { duplicateDescriptor } from '../../sys/fuse-device.ts';
+import { duplicateDescriptor } from '../../sys/descriptor.ts';
 import type { KernelNotifier, NodeId } from '../kernel.ts';
 import { encodeDelete, encodeInvalidateEntry, encodeInvalidateInode, encodeNewEpoch } from './notifications.ts';
 import type { BatchResult, NotifyWorkerData } from './notify-worker.ts';

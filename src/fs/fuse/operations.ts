@@ -210,7 +210,7 @@ const release: Operation = ({ fileSystem, input, request, replies }) => {
 function answerXattr({ replies, request }: Call, size: number, value: Uint8Array): void {
   if (size === 0) replies.xattrSize(request, value.length);
   else if (value.length > size) replies.error(request, new PeerfsError('ERANGE'));
-  else replies.data(request, value);
+  else replies.data(request, [value]);
 }
 
 function fsync(method: 'fsync' | 'fsyncdir'): Operation {
@@ -260,7 +260,7 @@ export const OPERATIONS: ReadonlyMap<number, Operation> = new Map<number, Operat
   [
     OPCODE.READLINK,
     ({ fileSystem, request, replies }) =>
-      fileSystem.readlink(request.node, request).then((target) => replies.data(request, target)),
+      fileSystem.readlink(request.node, request).then((target) => replies.data(request, [target])),
   ],
   [
     OPCODE.SYMLINK,

@@ -2,7 +2,7 @@
  * Answers to the kernel. Owns their bytes and whether they arrived: each method returns false when the kernel did not
  * take the answer (the caller was killed meanwhile, or had its answer), so that what it granted must be undone.
  */
-import { createDeviceBuffer, writeDevice, writeDevicePair, type DeviceBuffer } from '../../sys/fuse-device.ts';
+import { createDeviceBuffer, writeDevice, writeDeviceParts, type DeviceBuffer } from '../../sys/fuse-device.ts';
 import { errnoOf } from '../../sys/errno.ts';
 import type { AttributesReply, EntryReply, KernelAttributes, OpenReply } from '../kernel.ts';
 import type { FileSystemStatus, LockRange } from '../tree.ts';
@@ -97,15 +97,21 @@ export class Replies {
     return this.#send(request, this.#out, ENTRY_OUT.sizeBytes + OPEN_OUT.sizeBytes);
   }
 
-  /** `data` is written before this returns. */
-  data(request: FuseRequest, data: Uint8Array): boolean {
-    if (data.length <= COPIED_BODY_BYTES) {
-      this.#out.bytes.set(data, HEADER_BYTES);
-      return this.#send(request, this.#out, data.length);
+  /** `parts`, in order, are written before this returns. */
+  data(request: FuseRequest, parts: readonly Uint8Array[]): boolean {
+    let length = 0;
+    for (const part of parts) length += part.length;
+    if (length <= COPIED_BODY_BYTES) {
+      let end = HEADER_BYTES;
+      for (const part of parts) {
+        this.#out.bytes.set(part, end);
+        end += part.length;
+      }
+      return this.#send(request, this.#out, length);
     }
     if (!this.finish(request) || this.#closed) return false;
-    writeHeader(this.#out.words, request, data.length, 0);
-    return this.#delivered(writeDevicePair(this.#descriptor, this.#out.address, HEADER_BYTES, data));
+    writeHeader(this.#out.words, request, length, 0);
+    return this.#delivered(writeDeviceParts(this.#descriptor, this.#out.address, HEADER_BYTES, parts));
   }
 
   /** @param buffer with room for the header before `length` bytes of body. */

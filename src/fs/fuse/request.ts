@@ -5,7 +5,7 @@
 import { NAME_MAX_BYTES, type ByteString } from '../../bytestring.ts';
 import { PeerfsError } from '../../errors.ts';
 import { createDeviceBuffer, type DeviceBuffer } from '../../sys/fuse-device.ts';
-import type { RequestContext } from '../kernel.ts';
+import type { InterruptSignal, RequestContext } from '../kernel.ts';
 import { IN_HEADER, WRITE_IN } from './structures.ts';
 import { MAX_TRANSFER_BYTES } from './negotiation.ts';
 
@@ -21,7 +21,7 @@ const SPARE_BUFFERS = 8;
 /** Buffers that writes in flight may hold: 256 MiB. */
 const HELD_BUFFERS = 256;
 
-export class FuseRequest implements RequestContext {
+export class FuseRequest implements RequestContext, InterruptSignal {
   readonly opcode: number;
   readonly node: number;
   readonly uid: number;
@@ -31,7 +31,10 @@ export class FuseRequest implements RequestContext {
   readonly uniqueHigh: number;
   /** The kernel has its answer, or wants none any more. */
   answered = false;
-  #controller: AbortController | undefined;
+  aborted = false;
+  /** Most requests have one, called at most once. */
+  #listener: (() => void) | undefined;
+  #more: Set<() => void> | undefined;
 
   constructor(words: Uint32Array) {
     const { word } = IN_HEADER;
@@ -49,15 +52,27 @@ export class FuseRequest implements RequestContext {
     return this.uniqueLow + this.uniqueHigh * TWO_32;
   }
 
-  /** Made when asked for: most requests are answered before anybody needs it. */
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    return this.#controller.signal;
+  get signal(): InterruptSignal {
+    return this;
+  }
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    if (this.#listener === undefined) this.#listener = listener;
+    else (this.#more ??= new Set()).add(listener);
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    if (this.#listener === listener) this.#listener = undefined;
+    else this.#more?.delete(listener);
   }
 
   abort(): void {
-    this.#controller ??= new AbortController();
-    this.#controller.abort();
+    if (this.aborted) return;
+    this.aborted = true;
+    const listeners = [this.#listener, ...(this.#more ?? [])];
+    this.#listener = undefined;
+    this.#more = undefined;
+    for (const listener of listeners) listener?.();
   }
 }
 

@@ -1,5 +1,6 @@
 /** A lock table as small as it can be: POSIX ranges and flock, waiting, interruption. */
 import { PeerfsError } from '../../../src/errors.ts';
+import type { InterruptSignal } from '../../../src/fs/kernel.ts';
 import type { LockRange, LockRequest } from '../../../src/fs/tree.ts';
 
 interface Waiter {
@@ -25,7 +26,7 @@ export class MemoryLocks {
     );
   }
 
-  async set(node: number, request: LockRequest, signal: AbortSignal | undefined): Promise<void> {
+  async set(node: number, request: LockRequest, signal: InterruptSignal | undefined): Promise<void> {
     if (request.type === UNLOCK || this.conflict(node, request) === undefined) {
       this.#apply(node, request);
       return;
