@@ -98,6 +98,7 @@ export class TreeLeases {
   readonly #unwatchable = new Map<ByteString, number>();
   readonly #pending = new Set<PendingRecall>();
   readonly #stopListening: () => void;
+  #order = 0;
   /** Grows when watches may have ended while one was being set. */
   #watchEpoch = 0;
 
@@ -127,9 +128,17 @@ export class TreeLeases {
     return holder.term.tell();
   }
 
-  /** The holder reads the file's contents again: if it has a lease, it is told of the next change too. */
-  rearm(holder: LeaseHolder, directory: ByteString, name: ByteString): void {
-    this.#directories.get(directory)?.holders.get(holder)?.recalled?.delete(name);
+  /** The holder looks at the file again: if it has a lease, it is told of the next change too. @returns whether it has. */
+  rearm(holder: LeaseHolder, directory: ByteString, name: ByteString): boolean {
+    const lease = this.#directories.get(directory)?.holders.get(holder);
+    lease?.recalled?.delete(name);
+    return lease !== undefined;
+  }
+
+  /** A number for what is about to be read of directories: whoever reads later has a higher one. */
+  nextOrder(): number {
+    this.#order += 1;
+    return this.#order;
   }
 
   /**

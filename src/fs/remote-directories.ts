@@ -4,6 +4,7 @@
  */
 import { join, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
+import type { CallResult } from '../net/channel.ts';
 import { LIMITS, type DirectoryEntry } from '../wire/schema.ts';
 import type { RemoteShare } from './remote-share.ts';
 import type { Handle, Listing } from './tree.ts';
@@ -46,11 +47,9 @@ export class RemoteDirectories {
       this.#handles.set(handle, { path, number: 0, snapshot, ...rest });
       return handle;
     }
-    const { reply } = await this.#share.call(
-      'openDirectory',
-      { share: this.#share.share, path },
-      { late: ({ reply: { handle: number } }) => void this.#releaseNumber(number) },
-    );
+    const { share, releases } = this.#share;
+    const late = ({ reply: { handle: number } }: CallResult<'openDirectory'>) => releases.add(number);
+    const { reply } = await releases.opening(() => this.#share.call('openDirectory', { share, path }, { late }));
     this.#handles.set(handle, {
       path,
       number: reply.handle,
@@ -87,7 +86,7 @@ export class RemoteDirectories {
     const open = this.#handles.get(handle);
     if (open === undefined) return;
     this.#handles.delete(handle);
-    if (open.number !== 0) await this.#releaseNumber(open.number);
+    if (open.number !== 0) this.#share.releases.add(open.number);
   }
 
   /** The server restarted: its handles are gone. */
@@ -141,12 +140,5 @@ export class RemoteDirectories {
     open.number = reply.handle;
     open.collected = undefined;
     return run(open.number);
-  }
-
-  #releaseNumber(handle: number): Promise<void> {
-    return this.#share.call('release', { handle }).then(
-      () => undefined,
-      () => undefined,
-    );
   }
 }

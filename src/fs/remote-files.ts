@@ -39,8 +39,8 @@ export class RemoteFileOperations {
     await share.settled(path, false);
     const sentAt = share.order.now;
     const request = { share: share.share, path, flags, permissions, uid, gid, wantBytes };
-    const late = ({ reply }: CallResult<'open'>) => void this.#handles.releaseNumber(reply.handle);
-    const { reply, payload } = await share.call('open', request, { late });
+    const late = ({ reply }: CallResult<'open'>) => this.#share.releases.add(reply.handle);
+    const { reply, payload } = await share.releases.opening(() => share.call('open', request, { late }));
     const { created, leaseMs } = reply;
     const file = share.files.find(reply.attributes) ?? this.#newFile(reply.attributes);
     const open = this.#newHandle(file, path, flags, reply.handle);
@@ -130,7 +130,7 @@ export class RemoteFileOperations {
     file.writes.forget(open);
     file.handles.delete(open);
     if (file.handles.size === 0) this.#share.files.remove(file);
-    if (!open.isLost) await this.#handles.releaseNumber(open.number);
+    this.#handles.release(open);
   }
 
   async fallocate(handle: Handle, mode: number, offset: number, length: number): Promise<void> {

@@ -89,12 +89,12 @@ export class RemoteHandles {
     return run(open.number);
   }
 
-  /** Lets the server forget a number; never fails. */
-  releaseNumber(handle: number): Promise<void> {
-    return this.#share.call('release', { handle }).then(
-      () => undefined,
-      () => undefined,
-    );
+  /** Lets the server forget the handle. */
+  release(open: RemoteHandle): void {
+    if (open.isLost) return;
+    this.#share.releases.add(open.number);
+    // Somebody may be waiting for them.
+    if (open.hasLocks) this.#share.releases.flush();
   }
 
   #reopened(open: RemoteHandle): Promise<void> {
@@ -122,7 +122,7 @@ export class RemoteHandles {
       throw new PeerfsError('ESTALE', 'the file is no longer at its path', { cause: error });
     }
     if (!isSameFile(reply.attributes, open.file.identity)) {
-      void this.releaseNumber(reply.handle);
+      this.#share.releases.add(reply.handle);
       throw new PeerfsError('ESTALE', 'another file stands at its path');
     }
     open.number = reply.handle;

@@ -103,6 +103,8 @@ interface SeenChange {
   readonly what: number;
   /** The server's number; undefined for a change of our own. */
   readonly change: number | undefined;
+  /** A name in the directory `path`, by our own doing: replies to such changes say what became of the directory. */
+  readonly isOwnName: boolean;
   readonly sequence: number;
 }
 
@@ -119,8 +121,17 @@ export class ChangeOrder {
   }
 
   saw(path: ByteString, what: number, change: number | undefined): void {
+    this.#add(path, what, change, false);
+  }
+
+  /** We changed a name in the directory. */
+  sawOwnName(directory: ByteString): void {
+    this.#add(directory, RECALL.attributes, undefined, true);
+  }
+
+  #add(path: ByteString, what: number, change: number | undefined, isOwnName: boolean): void {
     this.#sequence += 1;
-    this.#seen.push({ path, what, change, sequence: this.#sequence });
+    this.#seen.push({ path, what, change, isOwnName, sequence: this.#sequence });
     if (this.#seen.length > REMEMBERED_CHANGES) this.#forgotten = this.#seen.shift()?.sequence ?? this.#forgotten;
   }
 
@@ -138,6 +149,11 @@ export class ChangeOrder {
     return this.#holds(sentAt, change, (seen) => touches(seen, directory) || parentOf(seen.path) === directory);
   }
 
+  /** The same of what the reply to a change of names says of their directory: others of our own do not count. */
+  isDirectoryCurrent(directory: ByteString, sentAt: number, change: number): boolean {
+    return this.#holds(sentAt, change, (seen) => !seen.isOwnName && touches(seen, directory));
+  }
+
   #holds(sentAt: number, change: number | undefined, concerns: (seen: SeenChange) => boolean): boolean {
     if (sentAt === this.#sequence) return true;
     if (sentAt < this.#forgotten) return false;
@@ -148,6 +164,36 @@ export class ChangeOrder {
       if (concerns(seen)) return false;
     }
     return true;
+  }
+}
+
+/** Directories whose newest state is remembered, at most. */
+const MAX_DIRECTORIES = 1024;
+
+/** What the server says of directories after our changes comes in any order: which of it is the newest. */
+export class DirectoryOrder {
+  readonly #newest = new Map<ByteString, number>();
+  #highest = 0;
+  /** Of directories that were forgotten. */
+  #floor = 0;
+
+  /** @param order the server's number. @returns whether nothing newer of the directory was heard. */
+  isNewest(directory: ByteString, order: number): boolean {
+    if (order <= (this.#newest.get(directory) ?? this.#floor)) return false;
+    if (this.#newest.size >= MAX_DIRECTORIES) {
+      this.#newest.clear();
+      this.#floor = this.#highest;
+    }
+    this.#highest = Math.max(this.#highest, order);
+    this.#newest.set(directory, order);
+    return true;
+  }
+
+  /** The server is another one now, which counts anew. */
+  clear(): void {
+    this.#newest.clear();
+    this.#highest = 0;
+    this.#floor = 0;
   }
 }
 

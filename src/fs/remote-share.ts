@@ -10,7 +10,8 @@ import type { CallOptions, CallResult, Channel } from '../net/channel.ts';
 import { RECALL, type Attributes, type CallName, type RequestOf } from '../wire/schema.ts';
 import { DirectoryCache } from './remote-cache.ts';
 import { RemoteFiles, type RemoteFile } from './remote-file.ts';
-import { ChangeOrder, type PeerLease } from './remote-lease.ts';
+import { ChangeOrder, DirectoryOrder, type PeerLease } from './remote-lease.ts';
+import { RemoteReleases } from './remote-releases.ts';
 
 /** Tuning: with more than this unwritten, a look at a file by name does not wait for the writes, bytes. */
 const WAIT_FOR_WRITES = 1024 * 1024;
@@ -25,6 +26,13 @@ export interface RemoteShareOptions {
   readonly lease: PeerLease;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** What the reply to a change of names says of their directories. */
+export interface LearnedDirectories {
+  readonly change: number;
+  readonly directories: readonly Attributes[];
+  readonly order: number;
 }
 
 /** What a reply says of a file. */
@@ -43,6 +51,8 @@ export class RemoteShare {
   readonly cache: DirectoryCache;
   readonly order = new ChangeOrder();
   readonly files = new RemoteFiles();
+  readonly releases: RemoteReleases;
+  readonly #directoryOrder = new DirectoryOrder();
   readonly #listeners = new Set<InvalidateListener>();
 
   constructor({ channel, share, lease, clock, log }: RemoteShareOptions) {
@@ -52,6 +62,7 @@ export class RemoteShare {
     this.clock = clock;
     this.log = log;
     this.cache = new DirectoryCache(lease);
+    this.releases = new RemoteReleases(clock, (handles) => this.call('release', { handles }));
   }
 
   call<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions<M>): Promise<CallResult<M>> {
@@ -87,24 +98,26 @@ export class RemoteShare {
   }
 
   /** A name was made by us. */
-  made(path: ByteString, sentAt: number, reply: LearnedAttributes): void {
+  made(path: ByteString, sentAt: number, reply: LearnedAttributes & LearnedDirectories): void {
     const isCurrent = this.order.isCurrent(path, sentAt, reply.change);
     this.changedName(path);
     if (isCurrent && reply.leaseMs > 0) this.cache.put(path, reply.attributes);
     else this.cache.forget(path);
+    this.#learnDirectories([parentOf(path)], sentAt, reply);
   }
 
   /** A name was removed by us. */
-  removed(path: ByteString, sentAt: number, change: number): void {
-    const isCurrent = this.order.isCurrent(path, sentAt, change);
+  removed(path: ByteString, sentAt: number, reply: LearnedDirectories): void {
+    const isCurrent = this.order.isCurrent(path, sentAt, reply.change);
     this.changedName(path);
     if (isCurrent) this.cache.removed(path);
     else this.cache.forget(path);
+    this.#learnDirectories([parentOf(path)], sentAt, reply);
   }
 
   /** Two names were changed by us. */
-  renamed(from: ByteString, to: ByteString, isExchange: boolean, sentAt: number, change: number): void {
-    const isCurrent = this.order.isCurrent(from, sentAt, change);
+  renamed(from: ByteString, to: ByteString, isExchange: boolean, sentAt: number, reply: LearnedDirectories): void {
+    const isCurrent = this.order.isCurrent(from, sentAt, reply.change);
     // A rename onto another name of the same file does nothing: both stay.
     const isOnlyName = from !== to && this.cache.get(from)?.nlink === 1;
     for (const path of [from, to]) {
@@ -114,14 +127,26 @@ export class RemoteShare {
       this.cache.forget(path);
     }
     if (isCurrent && !isExchange && isOnlyName) this.cache.removed(from);
+    this.#learnDirectories([parentOf(from), parentOf(to)], sentAt, reply);
   }
 
   /** We changed what stands under a name, and with it the directory's own attributes. */
   changedName(path: ByteString): void {
     const directory = parentOf(path);
     this.order.saw(path, RECALL.attributes, undefined);
-    this.order.saw(directory, RECALL.attributes, undefined);
+    this.order.sawOwnName(directory);
     this.cache.forgetAttributes(directory);
+  }
+
+  /** @param paths of the directories whose names the call changed. */
+  #learnDirectories(paths: readonly ByteString[], sentAt: number, reply: LearnedDirectories): void {
+    const { directories, order, change } = reply;
+    for (const [index, directory] of [...new Set(paths)].entries()) {
+      const attributes = directories[index];
+      if (attributes === undefined || !this.#directoryOrder.isNewest(directory, order)) continue;
+      const isCovered = this.cache.isLeased(parentOf(directory));
+      if (isCovered && this.order.isDirectoryCurrent(directory, sentAt, change)) this.cache.put(directory, attributes);
+    }
   }
 
   /** We changed the file at `path`; its attributes are not known now. */
@@ -169,6 +194,13 @@ export class RemoteShare {
       }
     }
     for (const told of [...this.#listeners].map((listener) => listener(path, what))) await told;
+  }
+
+  /** The peer's node is another one now: nothing that the old one said counts. */
+  serverRestarted(): void {
+    this.cache.clear();
+    this.releases.forget();
+    this.#directoryOrder.clear();
   }
 
   onInvalidate(listener: InvalidateListener): () => void {

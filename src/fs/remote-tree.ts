@@ -64,6 +64,7 @@ class Remote implements RemoteTree {
   }
 
   drained(): Promise<void> {
+    this.#share.releases.flush();
     return this.#files.drainAll();
   }
 
@@ -72,7 +73,7 @@ class Remote implements RemoteTree {
   }
 
   serverRestarted(): void {
-    this.#share.cache.clear();
+    this.#share.serverRestarted();
     this.#handles.serverRestarted();
     this.#directories.serverRestarted();
   }
@@ -165,7 +166,7 @@ class Remote implements RemoteTree {
   async unlink(path: ByteString): Promise<void> {
     const sentAt = this.#share.order.now;
     const { reply } = await this.#removing(() => this.#share.call('unlink', { share: this.share, path }));
-    this.#share.removed(path, sentAt, reply.change);
+    this.#share.removed(path, sentAt, reply);
     this.#handles.removed(path);
   }
 
@@ -173,14 +174,14 @@ class Remote implements RemoteTree {
     const sentAt = this.#share.order.now;
     const { reply } = await this.#removing(() => this.#share.call('rmdir', { share: this.share, path }));
     this.#share.cache.forgetBelow(path);
-    this.#share.removed(path, sentAt, reply.change);
+    this.#share.removed(path, sentAt, reply);
   }
 
   async rename(path: ByteString, newPath: ByteString, flags: number): Promise<void> {
     const sentAt = this.#share.order.now;
     const { reply } = await this.#share.mutate('rename', { share: this.share, path, newPath, flags });
     const isExchange = (flags & RENAME.exchange) !== 0;
-    this.#share.renamed(path, newPath, isExchange, sentAt, reply.change);
+    this.#share.renamed(path, newPath, isExchange, sentAt, reply);
     this.#handles.renamed(path, newPath, isExchange);
   }
 

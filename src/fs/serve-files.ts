@@ -1,9 +1,11 @@
 /** Calls of a peer on open files and directories, and their locks. */
 import { nameOf, parentOf } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
+import { recycle } from '../frame-pool.ts';
 import type { Answer } from '../net/channel.ts';
 import { LIMITS, OPEN, type DirectoryEntry, type RequestOf } from '../wire/schema.ts';
 import { contentsChanged, isCovered, namesChanged } from './served-changes.ts';
+import { directoriesAfter } from './served-directories.ts';
 import { ServedHandle } from './served-handles.ts';
 import type { ServedHandlers, ServedPeer } from './served-peer.ts';
 import type { LockRange } from './tree.ts';
@@ -61,13 +63,17 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     try {
       const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
       const { change } = served.leases;
-      const opened = await served.tree.open(path, { flags, permissions, uid, gid, wantBytes });
+      const opening = served.tree.open(path, { flags, permissions, uid, gid, wantBytes });
+      const after = (flags & OPEN.create) === 0 ? undefined : directoriesAfter(served, path);
+      const opened = await opening;
       const { attributes, created, firstBytes } = opened;
       peer.checkServed(served, opened.handle);
       const handle = peer.handles.add(new ServedHandle(served, opened.handle, path, false));
       const changes = created ? namesChanged(path) : flags & OPEN.truncate ? [contentsChanged(path)] : undefined;
       if (changes !== undefined) await served.leases.changed(served.holder, changes);
-      const reply = { handle, created, attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 };
+      const directories = created && after !== undefined ? await after : { directories: [], order: 0 };
+      const coveredMs = isCovered(attributes) ? leaseMs : 0;
+      const reply = { handle, created, attributes, change, leaseMs: coveredMs, ...directories };
       return { reply, payload: firstBytes };
     } catch (error) {
       peer.handles.unreserve();
@@ -104,6 +110,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       const leaseMs = await served.leases.grant(served.holder, path);
       const { change } = served.leases;
       const opened = await served.tree.openDirectory(path);
+      recycle(payload);
       peer.checkServed(served, opened);
       const handle = peer.handles.add(new ServedHandle(served, opened, path, true));
       return { reply: { handle, change, leaseMs } };
@@ -161,8 +168,8 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       await open.served.tree.flush(open.handle, peer.owner(lockOwner));
       return attributesOf(open);
     }),
-    release: peer.heard(async ({ handle }) => {
-      await peer.release(handle);
+    release: peer.heard(async ({ handles }) => {
+      await Promise.all(handles.map(({ handle }) => peer.release(handle)));
       return { reply: {} };
     }),
     openDirectory: peer.heard((request) => openDirectory(request)),

@@ -3,6 +3,8 @@ import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import type { Answer } from '../net/channel.ts';
 import { RECALL, RENAME, type Attributes, type RequestOf } from '../wire/schema.ts';
 import { fileChanged, isCovered, isDirectory, namesChanged, subtreeChanged } from './served-changes.ts';
+import { directoriesAfter } from './served-directories.ts';
+import type { ServedFolder } from './served-handles.ts';
 import type { ServedHandlers, ServedPeer } from './served-peer.ts';
 import type { TreeChange, WatchedTree } from './tree.ts';
 
@@ -19,10 +21,25 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
     const { change } = served.leases;
     const changes = also === undefined ? namesChanged(path) : [...namesChanged(path), also];
-    const attributes = await peer.changing(served, changes, make(served.tree));
+    const made = make(served.tree);
+    const after = directoriesAfter(served, path);
+    const attributes = await peer.changing(served, changes, made);
     // A new directory is leased with its first call, so that its maker knows that it is empty.
     if (isDirectory(attributes)) await served.leases.grant(served.holder, path);
-    return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 } };
+    return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0, ...(await after) } };
+  }
+
+  /** @param removed what was just asked of the tree. */
+  async function remove(
+    served: ServedFolder,
+    path: ByteString,
+    removed: Promise<void>,
+    change: TreeChange,
+  ): Promise<Answer<'unlink'>> {
+    const { change: before } = served.leases;
+    const after = directoriesAfter(served, path);
+    await peer.changing(served, [...namesChanged(path), change], removed);
+    return { reply: { change: before, ...(await after) } };
   }
 
   async function rename({ share, path, newPath, flags }: RequestOf<'rename'>): Promise<Answer<'rename'>> {
@@ -32,8 +49,9 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     const renamed = served.tree.rename(path, newPath, flags).then(() => {
       served.leases.renamed(path, newPath, (flags & RENAME.exchange) !== 0);
     });
+    const after = directoriesAfter(served, path, newPath);
     await peer.changing(served, changes, renamed);
-    return { reply: { change } };
+    return { reply: { change, ...(await after) } };
   }
 
   return {
@@ -53,17 +71,13 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
         what: RECALL.attributes,
       });
     }),
-    unlink: peer.heard(async ({ share, path }) => {
+    unlink: peer.heard(({ share, path }) => {
       const served = peer.writable(share);
-      const { change } = served.leases;
-      await peer.changing(served, [...namesChanged(path), fileChanged(path)], served.tree.unlink(path));
-      return { reply: { change } };
+      return remove(served, path, served.tree.unlink(path), fileChanged(path));
     }),
-    rmdir: peer.heard(async ({ share, path }) => {
+    rmdir: peer.heard(({ share, path }) => {
       const served = peer.writable(share);
-      const { change } = served.leases;
-      await peer.changing(served, [...namesChanged(path), { path, what: RECALL.subtree }], served.tree.rmdir(path));
-      return { reply: { change } };
+      return remove(served, path, served.tree.rmdir(path), subtreeChanged(path));
     }),
     rename: peer.heard((request) => rename(request)),
   };

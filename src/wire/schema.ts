@@ -69,6 +69,12 @@ export const ATTRIBUTES = {
   name: 'Attributes',
   doc: 'What stat(2) tells of a file. `inode`, `device` and the birth time identify it within the share.',
   fields: {
+export const HANDLE = {
+  name: 'Handle',
+  doc: 'An open file or directory of the caller.',
+  fields: { handle },
+} as const satisfies Struct;
+
     inode: { type: 'id64', doc: 'inode number on the server' },
     device: { type: 'id64', doc: 'device number on the server' },
     mode: { type: 'u32', doc: 'type and permission bits as in st_mode' },
@@ -241,6 +247,18 @@ export const MESSAGES = {
     'either',
     'Where the sender can be reached now: after `hello` on each path, and when it changes. The receiver looks for a better path.',
     SIGNAL_PUSH,
+/** Of calls that change names: what became of the directories, so that the caller need not ask. */
+const namesReply = {
+  directories: {
+    type: { list: ATTRIBUTES, max: 2 },
+    doc: 'the directories whose names were changed, after the call (of a rename the old first; one if both are one); empty unless leases of the caller cover them all',
+  },
+  order: {
+    type: 'u64',
+    doc: 'of all that replies of one boot of the server say of a directory in `directories`, the highest is the newest',
+  },
+} as const satisfies Fields;
+
   ),
 
   listShares: call({
@@ -312,7 +330,7 @@ export const MESSAGES = {
     idempotent: false,
     doc: 'Makes a directory.',
     request: { share, path: path('the new directory'), permissions, uid, gid },
-    reply: attributesReply,
+    reply: { ...attributesReply, ...namesReply },
   }),
   mknod: call({
     tag: 37,
@@ -327,7 +345,7 @@ export const MESSAGES = {
       gid,
       fifo: { type: 'bool', doc: 'a FIFO instead of a regular file' },
     },
-    reply: attributesReply,
+    reply: { ...attributesReply, ...namesReply },
   }),
   symlink: call({
     tag: 38,
@@ -341,7 +359,7 @@ export const MESSAGES = {
       uid,
       gid,
     },
-    reply: attributesReply,
+    reply: { ...attributesReply, ...namesReply },
   }),
   link: call({
     tag: 39,
@@ -349,7 +367,7 @@ export const MESSAGES = {
     idempotent: false,
     doc: 'Gives a file another name in the same share.',
     request: { share, path: path('the file'), handle: handleOrNone, newPath: path('its new name') },
-    reply: attributesReply,
+    reply: { ...attributesReply, ...namesReply },
   }),
   unlink: call({
     tag: 40,
@@ -365,7 +383,7 @@ export const MESSAGES = {
     idempotent: false,
     doc: 'Removes an empty directory.',
     request: { share, path: path('the directory') },
-    reply: done,
+    reply: { ...done, ...namesReply },
   }),
   rename: call({
     tag: 42,
@@ -378,7 +396,7 @@ export const MESSAGES = {
       newPath: path('new name'),
       flags: { type: 'u32', doc: 'as above', limit: 3 },
     },
-    reply: done,
+    reply: { ...done, ...namesReply },
   }),
   open: call({
     tag: 43,
@@ -419,6 +437,7 @@ export const MESSAGES = {
     doc: 'Writes the payload, all of it or an error. On a handle opened for appending `offset` is ignored.',
     request: { handle, offset },
     requestPayload: LIMITS.pieceBytes,
+      ...namesReply,
     reply: {
       size: { type: 'u64', doc: 'of the file after the write, bytes' },
       end: { type: 'u64', doc: 'position behind the last byte written, bytes' },
@@ -431,7 +450,7 @@ export const MESSAGES = {
     idempotent: true,
     doc: 'Returns when the file (or directory) is on the disk.',
     request: { handle, dataOnly: { type: 'bool', doc: 'as fdatasync(2)' } },
-    reply: done,
+    reply: { ...done, ...namesReply },
   }),
   flush: call({
     tag: 47,
@@ -445,8 +464,10 @@ export const MESSAGES = {
     tag: 48,
     from: 'client',
     idempotent: false,
-    doc: 'The handle is done with. Its locks go.',
-    request: { handle },
+    doc: 'These handles are done with. Their locks go.',
+    request: {
+      handles: { type: { list: HANDLE, max: LIMITS.releasedHandles }, doc: 'unknown ones are ignored', handle: true },
+    },
     reply: {},
   }),
   openDirectory: call({

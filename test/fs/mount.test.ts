@@ -260,7 +260,7 @@ test('a file that is removed while open goes on', async () => {
   await mount.release(open.handle);
   mount.forget(entry.node, 1);
   await fails(mount.getattr(entry.node, undefined, context), 'ESTALE');
-  await settle();
+  await peerOf(fixture).server.clock.run(100);
   assert.equal(peerOf(fixture).server.memory.handleCount, 0);
   await fixture.close();
 });
@@ -427,7 +427,7 @@ test('whoever is interrupted gets EINTR, and what came too late is given back', 
   await fails(opening, 'EINTR');
   release();
   await settle();
-  await settle();
+  await server.clock.run(100);
   assert.equal(server.memory.handleCount, 0);
   await fixture.close();
 });

@@ -84,6 +84,57 @@ test('what one peer changed, another sees as soon as the call has returned', asy
   await server.close();
 });
 
+test('what becomes of a directory whose names we change comes with the reply, and others are still heard', async () => {
+  const server = createServer();
+  await server.memory.mkdir(p('d'), 0o755, OWNER);
+  await server.memory.mkdir(p('e'), 0o755, OWNER);
+  const [a, b] = [server.connect(), server.connect()];
+  await list(a.tree, p(''));
+  await list(a.tree, p('d'));
+  const calls = await callsOf(a, async () => {
+    const before = await a.tree.getattr(p('d'), 0);
+    await a.tree.mkdir(p('d/sub'), 0o755, OWNER);
+    const after = await a.tree.getattr(p('d'), 0);
+    assert.deepEqual(after, await server.memory.getattr(p('d'), 0));
+    assert.equal(after.nlink, before.nlink + 1);
+    await Promise.all(['f', 'g', 'h'].map((name) => a.tree.mkdir(p(`d/${name}`), 0o755, OWNER)));
+    await a.tree.rmdir(p('d/g'));
+    await a.tree.rename(p('d/h'), p('e/h'), 0);
+    for (const path of ['d', 'e']) {
+      assert.deepEqual(await a.tree.getattr(p(path), 0), await server.memory.getattr(p(path), 0));
+    }
+  });
+  assert.deepEqual(calls, { mkdir: 4, rmdir: 1, rename: 1 });
+  await b.tree.setattr(p('d'), 0, { mode: 0o700 });
+  assert.equal((await a.tree.getattr(p('d'), 0)).mode & 0o777, 0o700);
+  await server.close();
+});
+
+test('what is said of a directory too late is not believed', async () => {
+  const server = createServer();
+  await server.memory.mkdir(p('d'), 0o755, OWNER);
+  const [a, b] = [server.connect(), server.connect()];
+  await list(a.tree, p(''));
+  await list(a.tree, p('d'));
+  let release = () => {};
+  a.channel.beforeReply = (name) =>
+    name === 'symlink' ? new Promise<void>((resolve) => (release = resolve)) : undefined;
+  const made = a.tree.symlink(p('d/l'), Buffer.from('x'), OWNER);
+  await settle();
+  await b.tree.setattr(p('d'), 0, { mode: 0o700 });
+  release();
+  await made;
+  assert.equal((await a.tree.getattr(p('d'), 0)).mode & 0o777, 0o700);
+
+  const slow = a.tree.symlink(p('d/m'), Buffer.from('x'), OWNER);
+  await settle();
+  await a.tree.mkdir(p('d/later'), 0o755, OWNER);
+  release();
+  await slow;
+  assert.deepEqual(await a.tree.getattr(p('d'), 0), await server.memory.getattr(p('d'), 0));
+  await server.close();
+});
+
 test('what a program of the server changed is told at once', async () => {
   const server = createServer();
   await server.memory.mkdir(p('d'), 0o755, OWNER);
@@ -109,6 +160,7 @@ test('own changes are not recalled from the one who made them', async () => {
     assert.equal((await a.tree.getattr(p('d/f'), 0)).size, 1);
     assert.deepEqual(await list(a.tree, p('d')), [p('f')]);
     await fails(a.tree.getattr(p('d/g'), 0), 'ENOENT');
+    await server.clock.run(100);
   });
   assert.deepEqual(calls, { mkdir: 1, open: 1, write: 1, flush: 1, release: 1 });
   assert.equal(a.serverChannel.calls.get('recall'), undefined);

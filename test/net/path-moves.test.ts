@@ -20,7 +20,7 @@ function counting() {
   const server: Partial<Handlers> = {
     unlink: async ({ path }) => {
       seen.set(path, (seen.get(path) ?? 0) + 1);
-      return { reply: { change: 1 } };
+      return { reply: { change: 1, directories: [], order: 0 } };
     },
     read: async ({ length }) => ({ reply: { change: 1 }, payload: new Uint8Array(length) }),
     write: async ({ offset }) => ({ reply: { size: offset + PIECE, end: offset + PIECE, change: 1 } }),
@@ -166,7 +166,7 @@ describe('moving: the path in use falls silent and a second one is ready', () =>
       rmdir: async () => {
         runs += 1;
         await held;
-        return { reply: { change: 1 } };
+        return { reply: { change: 1, directories: [], order: 0 } };
       },
     });
     const worse = pair.udp(1);

@@ -9,7 +9,7 @@ import { createMemoryPathPair } from './memory-path.ts';
 
 const rmdir = { share: 0, path: 'a/b' as ByteString };
 const readlink = rmdir;
-const done = { reply: { change: 1 } };
+const done = { reply: { change: 1, directories: [], order: 0 } };
 const isReply = (frame: Buffer) => frame[0] === FRAME_KINDS.reply.number;
 
 /** A server that counts how often rmdir (not idempotent) and readlink (idempotent) ran. */
@@ -18,7 +18,7 @@ function counting() {
   const pair = createChannelPair({
     rmdir: async () => {
       runs.rmdir += 1;
-      return { reply: { change: runs.rmdir } };
+      return { reply: { ...done.reply, change: runs.rmdir } };
     },
     readlink: async () => {
       runs.readlink += 1;
@@ -41,7 +41,7 @@ describe('peer channel: exactly once', () => {
     first.cut();
     link();
     await clock.run(10);
-    assert.deepEqual({ ...once.result?.reply }, { change: 1 });
+    assert.deepEqual({ ...once.result?.reply }, done.reply);
     assert.ok(again.result);
     assert.deepEqual(runs, { rmdir: 1, readlink: 2 });
     assert.equal(client.statistics.callsResent, 2);

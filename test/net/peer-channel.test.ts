@@ -8,7 +8,7 @@ import { createMemoryPathPair } from './memory-path.ts';
 import { createChannelPair, createGate, handlersOf, watch } from './channel-pair.ts';
 
 const rmdir = { share: 0, path: 'a/b' as ByteString };
-const done = { reply: { change: 1 } };
+const done = { reply: { change: 1, directories: [], order: 0 } };
 
 describe('peer channel: calls', () => {
   it('a call reaches the handler and its reply the caller, with payloads both ways', async () => {
@@ -66,7 +66,7 @@ describe('peer channel: calls', () => {
     const thrown = watch(client.call('rmdir', rmdir));
     const nonsense = watch(client.call('fsync', { handle: 1, dataOnly: false }));
     const wrong = watch(client.call('statfs', rmdir));
-    const good = watch(client.call('release', { handle: 1 }));
+    const good = watch(client.call('release', { handles: [{ handle: 1 }] }));
     await clock.run(20);
     assert.deepEqual([thrown.code, nonsense.code, wrong.code], ['EIO', 'EOVERFLOW', 'EOVERFLOW']);
     assert.ok(good.result);
