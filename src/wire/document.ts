@@ -12,6 +12,7 @@ import {
   ATTRIBUTES,
   DIRECTORY_ENTRY,
   FEATURES,
+  HANDLE,
   LEFT_SIGNAL,
   LIMITS,
   MESSAGES,
@@ -27,6 +28,7 @@ const LIMIT_DOCS: Readonly<Record<keyof typeof LIMITS, string>> = {
   frameBytes: 'a whole frame, header and payload included, bytes',
   pieceBytes: 'data of one read or write, bytes',
   copyBytes: 'one copyRange, bytes',
+  releasedHandles: 'handles in one release',
   xattrBytes: 'value of an extended attribute, or the list of their names, bytes',
   entriesPerReply: 'entries in one reply to readDirectory',
   shares: 'shares that a peer may see',
@@ -53,6 +55,7 @@ const DATAGRAM_DOCS: Readonly<Record<keyof typeof DATAGRAM_TYPES, string>> = {
 const STRUCTS: readonly Struct[] = [
   ATTRIBUTES,
   DIRECTORY_ENTRY,
+  HANDLE,
   SHARE_INFO,
   CANDIDATE,
   SIGNAL,

@@ -21,6 +21,8 @@ export const LIMITS = {
   pieceBytes: 256 * 1024,
   /** One copyRange call. */
   copyBytes: 64 * 1024 * 1024,
+  /** One release call. */
+  releasedHandles: 256,
   xattrBytes: 64 * 1024,
   entriesPerReply: 4096,
   shares: 1024,
@@ -65,16 +67,16 @@ const leaseMs = {
   doc: 'milliseconds for which the caller will be told of changes before others see them; 0: no lease',
 } as const satisfies Field;
 
-export const ATTRIBUTES = {
-  name: 'Attributes',
-  doc: 'What stat(2) tells of a file. `inode`, `device` and the birth time identify it within the share.',
-  fields: {
 export const HANDLE = {
   name: 'Handle',
   doc: 'An open file or directory of the caller.',
   fields: { handle },
 } as const satisfies Struct;
 
+export const ATTRIBUTES = {
+  name: 'Attributes',
+  doc: 'What stat(2) tells of a file. `inode`, `device` and the birth time identify it within the share.',
+  fields: {
     inode: { type: 'id64', doc: 'inode number on the server' },
     device: { type: 'id64', doc: 'device number on the server' },
     mode: { type: 'u32', doc: 'type and permission bits as in st_mode' },
@@ -228,6 +230,18 @@ const attributesReply = {
 
 const done = { change } as const satisfies Fields;
 
+/** Of calls that change names: what became of the directories, so that the caller need not ask. */
+const namesReply = {
+  directories: {
+    type: { list: ATTRIBUTES, max: 2 },
+    doc: 'the directories whose names were changed, after the call (of a rename the old first; one if both are one); empty unless leases of the caller cover them all',
+  },
+  order: {
+    type: 'u64',
+    doc: 'of all that replies of one boot of the server say of a directory in `directories`, the highest is the newest',
+  },
+} as const satisfies Fields;
+
 export const MESSAGES = {
   hello: push(1, 'either', 'The first frame of each side on a path. Nothing else counts before it.', {
     version: { type: 'u16', doc: 'highest protocol version spoken; both use the lower of the two' },
@@ -247,18 +261,6 @@ export const MESSAGES = {
     'either',
     'Where the sender can be reached now: after `hello` on each path, and when it changes. The receiver looks for a better path.',
     SIGNAL_PUSH,
-/** Of calls that change names: what became of the directories, so that the caller need not ask. */
-const namesReply = {
-  directories: {
-    type: { list: ATTRIBUTES, max: 2 },
-    doc: 'the directories whose names were changed, after the call (of a rename the old first; one if both are one); empty unless leases of the caller cover them all',
-  },
-  order: {
-    type: 'u64',
-    doc: 'of all that replies of one boot of the server say of a directory in `directories`, the highest is the newest',
-  },
-} as const satisfies Fields;
-
   ),
 
   listShares: call({
@@ -375,7 +377,7 @@ const namesReply = {
     idempotent: false,
     doc: 'Removes a name that is not a directory. Open handles stay good.',
     request: { share, path: path('the name') },
-    reply: done,
+    reply: { ...done, ...namesReply },
   }),
   rmdir: call({
     tag: 41,
@@ -418,6 +420,7 @@ const namesReply = {
       attributes: { type: { struct: ATTRIBUTES }, doc: 'after opening' },
       change,
       leaseMs,
+      ...namesReply,
     },
     replyPayload: LIMITS.pieceBytes,
   }),
@@ -437,7 +440,6 @@ const namesReply = {
     doc: 'Writes the payload, all of it or an error. On a handle opened for appending `offset` is ignored.',
     request: { handle, offset },
     requestPayload: LIMITS.pieceBytes,
-      ...namesReply,
     reply: {
       size: { type: 'u64', doc: 'of the file after the write, bytes' },
       end: { type: 'u64', doc: 'position behind the last byte written, bytes' },
@@ -450,7 +452,7 @@ const namesReply = {
     idempotent: true,
     doc: 'Returns when the file (or directory) is on the disk.',
     request: { handle, dataOnly: { type: 'bool', doc: 'as fdatasync(2)' } },
-    reply: { ...done, ...namesReply },
+    reply: done,
   }),
   flush: call({
     tag: 47,
