@@ -97,6 +97,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     try {
       written = await served.tree.write(open.handle, offset, payload);
     } finally {
+      recycle(payload);
       const told = served.leases.changed(served.holder, [contentsChanged(open.path)]);
       if (told !== undefined) await told;
     }
@@ -110,7 +111,6 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       const leaseMs = await served.leases.grant(served.holder, path);
       const { change } = served.leases;
       const opened = await served.tree.openDirectory(path);
-      recycle(payload);
       peer.checkServed(served, opened);
       const handle = peer.handles.add(new ServedHandle(served, opened, path, true));
       return { reply: { handle, change, leaseMs } };
