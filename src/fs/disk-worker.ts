@@ -73,6 +73,11 @@ function run(port: MessagePort, request: DiskRequest, moved: ArrayBuffer[]): unk
       movable(listing.numbers, moved);
       return listing;
     }
+    case 'readSmallFiles': {
+      const files = treeOf(request).readSmallFiles(...request.args);
+      movable(files.bytes, moved);
+      return files;
+    }
     case 'lock': {
       const [handle, lock, waits] = request.args;
       const tree = treeOf(request);
@@ -100,6 +105,7 @@ type SpecialMethod =
   | 'link'
   | 'open'
   | 'readDirectory'
+  | 'readSmallFiles'
   | 'lock'
   | 'cancel';
 

@@ -11,6 +11,7 @@ import { createLockBackend } from './local-lock-backend.ts';
 import { LockTable } from './local-locks.ts';
 import * as names from './local-names.ts';
 import { ShareRoot } from './local-root.ts';
+import { readSmallFiles, type PackedFiles } from './local-small-files.ts';
 import { HandleTable, type LocalState } from './local-state.ts';
 import { LocalWatches, type WatchListener } from './local-watches.ts';
 import * as xattrs from './local-xattrs.ts';
@@ -41,6 +42,7 @@ export interface LocalCore {
   rmdir(path: ByteString): void;
   rename(path: ByteString, newPath: ByteString, flags: number): void;
   open(path: ByteString, options: OpenOptions): files.LocalOpen;
+  readSmallFiles(directory: ByteString, names: readonly ByteString[], room: number): PackedFiles;
   flush(handle: Handle, lockOwner: bigint): void;
   release(handle: Handle): void;
   fallocate(handle: Handle, mode: number, offset: number, length: number): void;
@@ -79,6 +81,7 @@ export function createLocalCore(options: CoreOptions, clock: Clock, onChange: Wa
     rmdir: (path) => names.rmdir(state, path),
     rename: (path, newPath, flags) => names.rename(state, path, newPath, flags),
     open: (path, openOptions) => files.open(state, path, openOptions),
+    readSmallFiles: (directory, list, room) => readSmallFiles(state, directory, list, room),
     flush: (handle, lockOwner) => files.flush(state, handle, lockOwner),
     release: (handle) => files.release(state, handle),
     fallocate: (handle, mode, offset, length) => files.fallocate(state, handle, mode, offset, length),

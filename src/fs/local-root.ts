@@ -44,6 +44,15 @@ export class ShareRoot {
     return this.#open(path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
   }
 
+  /**
+   * @param directory a descriptor that was resolved here.
+   * @returns as openPath, of a name in it.
+   */
+  openChild(directory: number, name: ByteString): number {
+    if (!isName(name)) throw badPath(name);
+    return this.#open(name, O.PATH | O.NOFOLLOW, directory);
+  }
+
   /** Runs `use` with an O_PATH descriptor of the file, and closes it. */
   at<T>(path: ByteString, use: (descriptor: number) => T): T {
     if (path === '') return use(this.descriptor);
@@ -81,31 +90,31 @@ export class ShareRoot {
     closeDescriptor(this.descriptor);
   }
 
-  #open(path: ByteString, flags: number): number {
-    if (path === '') return openAt(this.descriptor, '.', flags);
+  #open(path: ByteString, flags: number, base = this.descriptor): number {
+    if (path === '') return openAt(base, '.', flags);
     if (!isPath(path)) throw badPath(path);
     for (let attempt = 0; this.#hasOpenat2; attempt++) {
       try {
-        return openBeneath(this.descriptor, path, flags, 0, this.#resolve);
+        return openBeneath(base, path, flags, 0, this.#resolve);
       } catch (error) {
         const code = codeOf(error);
         if (code === 'ENOSYS') this.#hasOpenat2 = false;
         else if (code !== 'EAGAIN' || attempt >= RACE_RETRIES) throw error;
       }
     }
-    return this.#walk(path, flags);
+    return this.#walk(path, flags, base);
   }
 
-  #walk(path: ByteString, flags: number): number {
+  #walk(path: ByteString, flags: number, base: number): number {
     const names = path.split('/');
     const device = this.crossMounts ? undefined : statDescriptor(this.descriptor).device;
-    let directory = this.descriptor;
+    let directory = base;
     try {
       for (const [index, name] of names.entries()) {
         const isLast = index === names.length - 1;
         // O_PATH without O_DIRECTORY, so that a link is told (ELOOP) from a file (ENOTDIR), as openat2 does.
         const next = openAt(directory, name, isLast ? flags : O.PATH | O.NOFOLLOW);
-        if (directory !== this.descriptor) closeDescriptor(directory);
+        if (directory !== base) closeDescriptor(directory);
         directory = next;
         const status = statDescriptor(next);
         if (device !== undefined && status.device !== device) throw new PeerfsError('EXDEV', 'another file system');
@@ -113,7 +122,7 @@ export class ShareRoot {
       }
       return directory;
     } catch (error) {
-      if (directory !== this.descriptor) closeDescriptor(directory);
+      if (directory !== base) closeDescriptor(directory);
       throw error;
     }
   }

@@ -13,6 +13,7 @@ import type { LockRange } from './tree.ts';
 type FileCall =
   | 'open'
   | 'read'
+  | 'readFiles'
   | 'write'
   | 'fsync'
   | 'flush'
@@ -89,6 +90,18 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     return { reply: { change }, payload: await tree.read(open.handle, offset, length) };
   }
 
+  async function readFiles({ share, directory, names, room }: RequestOf<'readFiles'>): Promise<Answer<'readFiles'>> {
+    const { leases, holder, tree } = peer.served(share);
+    const asked = names.map(({ name }) => name);
+    const leaseMs = await leases.grant(holder, directory, asked[0]);
+    const { change } = leases;
+    if (leaseMs === 0 || asked.length === 0) return { reply: { files: [], change, leaseMs } };
+    for (const name of asked) leases.rearm(holder, directory, name);
+    const read = await tree.readFiles(directory, asked, room);
+    const files = read.files.map(({ position, attributes }) => ({ position, attributes }));
+    return { reply: { files, change, leaseMs }, payload: read.bytes };
+  }
+
   async function write({ handle, offset }: RequestOf<'write'>, payload: Uint8Array): Promise<Answer<'write'>> {
     const open = peer.writing(handle);
     const { served } = open;
@@ -156,6 +169,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
   return {
     open: peer.heard((request) => open(request)),
     read: peer.heard((request) => read(request)),
+    readFiles: peer.heard((request) => readFiles(request)),
     write: peer.heard((request, { payload }) => write(request, payload)),
     fsync: peer.heard(async ({ handle, dataOnly }) => {
       const open = peer.handles.get(handle);

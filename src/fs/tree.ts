@@ -157,8 +157,27 @@ export interface Tree {
   testLock(handle: Handle, range: LockRange): Promise<LockRange | undefined>;
 }
 
+/** A small file, read whole. */
+export interface ReadFile {
+  /** Of its name among those asked for. */
+  readonly position: number;
+  readonly attributes: Attributes;
+}
+
+export interface ReadFiles {
+  /** Positions ascending. */
+  readonly files: readonly ReadFile[];
+  /** Their contents one after the other, each as long as its attributes say. */
+  readonly bytes: Uint8Array;
+}
+
 /** A Tree over real (or remembered) files that others may change behind its back, and that tells of it. */
 export interface WatchedTree extends Tree {
+  /**
+   * Reads files of a directory whole. Those that cannot be given are left out: missing, no regular files, with
+   * several names, not to be read, too large for what is left of `room` (bytes).
+   */
+  readFiles(directory: ByteString, names: readonly ByteString[], room: number): Promise<ReadFiles>;
   /**
    * Begins to tell of changes that others than this tree's callers make to the directory, to the names in it and to
    * the files those stand for. Calls are counted: as many unwatch() end it.

@@ -23,6 +23,8 @@ export const LIMITS = {
   copyBytes: 64 * 1024 * 1024,
   /** One release call. */
   releasedHandles: 256,
+  /** One readFiles call. Their attributes fit beside `pieceBytes` into a frame. */
+  filesPerCall: 128,
   xattrBytes: 64 * 1024,
   entriesPerReply: 4096,
   shares: 1024,
@@ -107,6 +109,21 @@ export const DIRECTORY_ENTRY = {
     name: { type: { name: NAME_MAX_BYTES }, doc: 'the name' },
     cursor: { type: 'id64', doc: 'where the listing goes on after this entry' },
     attributes: { type: { struct: ATTRIBUTES }, doc: 'as of the listing' },
+  },
+} as const satisfies Struct;
+
+export const FILE_NAME = {
+  name: 'FileName',
+  doc: 'A name in a directory.',
+  fields: { name: { type: { name: NAME_MAX_BYTES }, doc: 'the name' } },
+} as const satisfies Struct;
+
+export const READ_FILE = {
+  name: 'ReadFile',
+  doc: 'A file that was read whole.',
+  fields: {
+    position: { type: 'u32', doc: 'of its name among those asked for, from 0', limit: LIMITS.filesPerCall - 1 },
+    attributes: { type: { struct: ATTRIBUTES }, doc: 'when it was read; `size` is the length of its contents' },
   },
 } as const satisfies Struct;
 
@@ -431,6 +448,24 @@ export const MESSAGES = {
     doc: 'Reads. The payload is shorter than asked only at the end of the file.',
     request: { handle, offset, length: { type: 'u32', doc: 'bytes', limit: LIMITS.pieceBytes } },
     reply: { change },
+    replyPayload: LIMITS.pieceBytes,
+  }),
+  readFiles: call({
+    tag: 70,
+    from: 'client',
+    idempotent: true,
+    doc: 'Reads small files of one directory whole. The payload is their contents, one after the other. Left out are names that a lease cannot cover or that cannot be read, and what does not fit: the caller opens those by themselves. Without a lease all are left out.',
+    request: {
+      share,
+      directory: path('the directory'),
+      names: { type: { list: FILE_NAME, max: LIMITS.filesPerCall }, doc: 'of the files' },
+      room: { type: 'u32', doc: 'for all contents together, bytes', limit: LIMITS.pieceBytes },
+    },
+    reply: {
+      files: { type: { list: READ_FILE, max: LIMITS.filesPerCall }, doc: 'positions ascending' },
+      change,
+      leaseMs,
+    },
     replyPayload: LIMITS.pieceBytes,
   }),
   write: call({

@@ -303,6 +303,22 @@ class Memory implements MemoryTree {
     return inode.data.read(offset, length);
   }
 
+  async readFiles(directory: ByteString, names: readonly ByteString[], room: number): Promise<tree.ReadFiles> {
+    this.#fault('open');
+    const { names: there } = this.#directory(directory);
+    const files: tree.ReadFile[] = [];
+    const parts: Uint8Array[] = [];
+    let left = room;
+    for (const [position, name] of names.entries()) {
+      const inode = there.get(name)?.inode;
+      if (inode === undefined || (inode.mode & S_IFMT) !== S_IFREG || inode.nlink > 1 || inode.data.size > left) continue;
+      files.push({ position, attributes: attributesOf(inode) });
+      parts.push(inode.data.read(0, inode.data.size));
+      left -= inode.data.size;
+    }
+    return { files, bytes: Buffer.concat(parts) };
+  }
+
   async write(handle: tree.Handle, offset: number, bytes: Uint8Array): Promise<tree.WriteResult> {
     this.#begin('write');
     const { inode, flags } = this.#file(handle);
