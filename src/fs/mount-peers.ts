@@ -120,14 +120,11 @@ export class PeerFolder implements PeerNames {
     let mounted = this.#shares.get(share);
     if (mounted === undefined) {
       const key = shareKey(this.#homeKey, this.peer.peerId, share);
-      mounted = {
-        share,
-        tree: this.peer.remote.tree(share),
-        nodes: new Map(),
-        passesIds: false,
-        inodeNumber: (identity) => inodeNumber(key, identity),
-        top: undefined,
-      };
+      const tree = this.peer.remote.tree(share);
+      const nodes: MountedShare['nodes'] = new Map();
+      const numberOf = (identity: FileIdentity) => inodeNumber(key, identity);
+      mounted = { share, tree, nodes, passesIds: false, inodeNumber: numberOf, top: undefined };
+      tree.shownInodes((identity) => nodes.get(identity.inode)?.inode ?? numberOf(identity));
       this.#shares.set(share, mounted);
       this.onNewShare?.();
     }

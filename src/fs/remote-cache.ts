@@ -1,9 +1,11 @@
 /**
  * What is known of the directories of one share: attributes by name, names that do not exist, whole listings.
  * Nothing is believed longer than its lease (remote-lease.ts). Bounded; the directories used longest ago go first.
+ * Contents (remote-contents.ts) go with the attributes that they belong to.
  */
 import { nameOf, parentOf, ROOT, type ByteString } from '../bytestring.ts';
 import { RECALL, type Attributes, type DirectoryEntry } from '../wire/schema.ts';
+import type { RemoteContents } from './remote-contents.ts';
 import type { PeerLease } from './remote-lease.ts';
 
 /** Tuning: names remembered of one share. */
@@ -27,10 +29,12 @@ export const isCacheable = ({ mode, nlink }: Attributes): boolean => nlink <= 1 
 export class DirectoryCache {
   readonly #lease: PeerLease;
   readonly #directories = new Map<ByteString, KnownDirectory>();
+  readonly #contents: RemoteContents;
   #size = 0;
 
-  constructor(lease: PeerLease) {
+  constructor(lease: PeerLease, contents: RemoteContents) {
     this.#lease = lease;
+    this.#contents = contents;
   }
 
   /** @returns null if it is known not to exist, undefined if nothing is known. */
@@ -57,20 +61,24 @@ export class DirectoryCache {
     const known = this.#known(parentOf(path));
     const name = nameOf(path);
     if (!known.entries.has(name)) this.#size += 1;
-    known.entries.set(name, attributes === null || isCacheable(attributes) ? attributes : undefined);
+    const kept = attributes === null || isCacheable(attributes) ? attributes : undefined;
+    known.entries.set(name, kept);
+    this.#contents.heard(path, kept);
     if (this.#size > MAX_ENTRIES) this.#evict();
   }
 
   /** A whole listing that was read under a lease. */
   putListing(directory: ByteString, entries: readonly DirectoryEntry[]): void {
     const own = directory === ROOT ? this.get(ROOT) : undefined;
-    this.forgetDirectory(directory);
+    // What the lease before covered goes whole; else contents stay with the attributes that are heard once more.
+    if (this.#valid(directory) !== undefined) this.#remove(directory);
     const known = this.#known(directory);
     known.complete = true;
     if (own !== undefined) known.entries.set(ROOT, own);
     for (const { name, attributes } of entries) {
       known.entries.set(name, isCacheable(attributes) ? attributes : undefined);
     }
+    this.#contents.heardAll(directory, (name) => known.entries.get(name));
     this.#size += known.entries.size;
     if (this.#size > MAX_ENTRIES) this.#evict();
   }
@@ -94,8 +102,15 @@ export class DirectoryCache {
     return found;
   }
 
+  /** The same as it stands here: null for names that are gone, undefined for those of which no more is known. */
+  listed(directory: ByteString): ReadonlyMap<ByteString, Attributes | null | undefined> | undefined {
+    const known = this.#valid(directory);
+    return known?.complete === true ? known.entries : undefined;
+  }
+
   /** The name is known to be gone, by our own doing. */
   removed(path: ByteString): void {
+    this.#contents.forget(path);
     const known = this.#valid(parentOf(path));
     if (known === undefined) return;
     if (known.complete) {
@@ -105,6 +120,7 @@ export class DirectoryCache {
 
   /** The file changed; its name still stands. */
   forgetAttributes(path: ByteString): void {
+    this.#contents.forget(path);
     const known = this.#directories.get(parentOf(path));
     const name = nameOf(path);
     if (known?.entries.has(name) === true) known.entries.set(name, undefined);
@@ -112,6 +128,7 @@ export class DirectoryCache {
 
   /** Nothing is known of the path itself any more. */
   forget(path: ByteString): void {
+    this.#contents.forget(path);
     const known = this.#directories.get(parentOf(path));
     if (known === undefined) return;
     if (known.entries.delete(nameOf(path))) this.#size -= 1;
@@ -119,6 +136,11 @@ export class DirectoryCache {
   }
 
   forgetDirectory(directory: ByteString): void {
+    this.#contents.forgetDirectory(directory);
+    this.#remove(directory);
+  }
+
+  #remove(directory: ByteString): void {
     const known = this.#directories.get(directory);
     if (known === undefined) return;
     this.#size -= known.entries.size;
@@ -140,6 +162,7 @@ export class DirectoryCache {
 
   clear(): void {
     this.#directories.clear();
+    this.#contents.clear();
     this.#size = 0;
   }
 

@@ -35,11 +35,15 @@ export interface RemoteHandle {
   readonly file: RemoteFile;
   readonly flags: number;
   readonly readAhead: ReadAhead;
+  /** The whole file, if it was at hand when it was opened: under the lease, until it changes. */
+  whole: Uint8Array | undefined;
+  /** The same for good: what is left if the file is gone before the server was asked for a number. */
+  readonly asOpened: Uint8Array | undefined;
   /** Where it was opened; follows our own renames. */
   path: ByteString;
-  /** The server's number. */
+  /** The server's number; 0 before it was needed. */
   number: number;
-  /** The server has forgotten `number`: it restarted, or we were gone for too long. */
+  /** The server does not know `number`: it was not asked yet, it restarted, or we were gone for too long. */
   isLost: boolean;
   reopening: Promise<void> | undefined;
   /** Locks were taken through it that are gone: all input and output fails. */
@@ -53,6 +57,12 @@ export interface RemoteHandle {
 
 /** Flags for opening a file again that is open already. */
 export const reopenFlags = (flags: number): number => flags & ~(OPEN.create | OPEN.exclusive | OPEN.truncate);
+
+/** What was read is stale. */
+export function dropContents(open: RemoteHandle): void {
+  open.readAhead.drop();
+  open.whole = undefined;
+}
 
 /** Open files by identity. */
 export class RemoteFiles {

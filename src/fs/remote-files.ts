@@ -4,12 +4,14 @@
  * remote-handles.ts, locks in remote-locks.ts.
  */
 import type { ByteString } from '../bytestring.ts';
-import { PeerfsError } from '../errors.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
 import type { CallResult } from '../net/channel.ts';
 import { LIMITS, OPEN, type Attributes } from '../wire/schema.ts';
+import { SMALL_FILE_BYTES } from './remote-contents.ts';
 import { isSameFile, type RemoteFile, type RemoteHandle } from './remote-file.ts';
 import { checkWhole, RemoteHandles } from './remote-handles.ts';
 import { RemoteLocks } from './remote-locks.ts';
+import type { FilePrefetch } from './remote-prefetch.ts';
 import { ReadAhead } from './remote-read-ahead.ts';
 import type { LearnedAttributes, RemoteShare } from './remote-share.ts';
 import { WriteBuffer } from './remote-write-buffer.ts';
@@ -24,15 +26,46 @@ export class RemoteFileOperations {
   readonly #share: RemoteShare;
   readonly #handles: RemoteHandles;
   readonly #locks: RemoteLocks;
+  readonly #prefetch: FilePrefetch;
 
-  /** @param handles of the same share. */
-  constructor(share: RemoteShare, handles: RemoteHandles) {
+  /** @param handles and the rest are of the same share. */
+  constructor(share: RemoteShare, handles: RemoteHandles, prefetch: FilePrefetch) {
     this.#share = share;
     this.#handles = handles;
     this.#locks = new RemoteLocks(share, handles);
+    this.#prefetch = prefetch;
   }
 
-  async open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
+  open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
+    if ((options.flags & ~(OPEN.sync | OPEN.dataSync)) !== OPEN.read) return this.#open(path, options);
+    const known = this.openKnown(path, options.flags);
+    if (known !== undefined) return Promise.resolve(known);
+    const arriving = this.#prefetch.arriving(path);
+    if (arriving !== undefined) {
+      return arriving.then(() => this.openKnown(path, options.flags) ?? this.#openMissed(path, options));
+    }
+    return this.#openMissed(path, options);
+  }
+
+  /** Opens for reading what is at hand whole, without asking the server. @returns undefined if it is not. */
+  openKnown(path: ByteString, flags: number): OpenedFile | undefined {
+    const share = this.#share;
+    const attributes = share.cache.get(path);
+    const bytes = attributes ? share.contents.get(path, attributes) : undefined;
+    if (!attributes || bytes === undefined) return undefined;
+    const file = share.files.find(attributes) ?? this.#newFile(attributes);
+    const open = this.#newHandle(file, path, flags, 0, bytes);
+    open.isLeased = true;
+    this.#prefetch.opened(path);
+    return { handle: this.#handles.add(open), created: false, attributes, firstBytes: bytes };
+  }
+
+  #openMissed(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
+    this.#prefetch.opened(path);
+    return this.#open(path, options);
+  }
+
+  async #open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
     const share = this.#share;
     const { flags, permissions, uid, gid } = options;
     const wantBytes = Math.min(options.wantBytes, share.channel.pace === 'slow' ? SLOW_FIRST_BYTES : Infinity);
@@ -43,7 +76,7 @@ export class RemoteFileOperations {
     const { reply, payload } = await share.releases.opening(() => share.call('open', request, { late }));
     const { created, leaseMs } = reply;
     const file = share.files.find(reply.attributes) ?? this.#newFile(reply.attributes);
-    const open = this.#newHandle(file, path, flags, reply.handle);
+    const open = this.#newHandle(file, path, flags, reply.handle, undefined);
     open.isLeased = leaseMs > 0;
     const handle = this.#handles.add(open);
     const isCurrent = share.order.isCurrent(path, sentAt, reply.change);
@@ -55,11 +88,18 @@ export class RemoteFileOperations {
     }
     if (!created) {
       if (flags & OPEN.truncate) share.changedContents(file);
-      if (isCurrent) share.learn(path, share.order.now, reply);
+      if (isCurrent) this.#learnOpened(path, reply, payload);
     }
     file.size = reply.attributes.size;
     if (payload.length > 0 && isCurrent) open.readAhead.seed(payload, wantBytes);
     return { handle, created, attributes: reply.attributes, firstBytes: payload };
+  }
+
+  #learnOpened(path: ByteString, reply: LearnedAttributes, payload: Uint8Array): void {
+    const isWhole = payload.length === reply.attributes.size && payload.length <= SMALL_FILE_BYTES;
+    if (!isWhole) this.#share.learn(path, this.#share.order.now, reply);
+    // The frame's memory is the reader's.
+    else this.#share.learnContents(path, this.#share.order.now, reply, Uint8Array.from(payload), true);
   }
 
   async getattr(open: RemoteHandle, path: ByteString): Promise<Attributes> {
@@ -80,6 +120,9 @@ export class RemoteFileOperations {
     const open = this.#handles.find(handle);
     if (open === undefined || (open.flags & OPEN.read) === 0) {
       return Promise.reject(new PeerfsError('EBADF', 'not open for reading'));
+    }
+    if (open.whole !== undefined && this.#isLeased(open)) {
+      return Promise.resolve([open.whole.subarray(offset, offset + length)]);
     }
     if (open.file.writes.isDirty || open.isBroken) return this.#readAfterWrites(open, offset, length);
     return open.readAhead.read(offset, length, open.file.size);
@@ -228,7 +271,14 @@ export class RemoteFileOperations {
     return file;
   }
 
-  #newHandle(file: RemoteFile, path: ByteString, flags: number, number: number): RemoteHandle {
+  /** @param whole the file's contents; then the server is asked for a number when one is needed. */
+  #newHandle(
+    file: RemoteFile,
+    path: ByteString,
+    flags: number,
+    number: number,
+    whole: Uint8Array | undefined,
+  ): RemoteHandle {
     const open: RemoteHandle = {
       file,
       flags,
@@ -236,11 +286,13 @@ export class RemoteFileOperations {
       number,
       readAhead: new ReadAhead({
         fetch: (offset, length) => this.#fetch(open, offset, length),
-        isLeased: () => open.isLeased && this.#share.lease.leftMs(open.epoch) > 0,
+        isLeased: () => this.#isLeased(open),
         isSlow: () => this.#share.channel.pace === 'slow',
         clock: this.#share.clock,
       }),
-      isLost: false,
+      whole,
+      asOpened: whole,
+      isLost: whole !== undefined,
       reopening: undefined,
       isBroken: false,
       hasLocks: false,
@@ -267,7 +319,16 @@ export class RemoteFileOperations {
         const end = offset + payload.length;
         if (payload.length > 0 && end > file.size && changes === file.changes) file.size = end;
         return payload;
+      })
+      .catch((error: unknown) => {
+        // Another file stands there now: as with any file that is open, what it was is still to be read.
+        if (open.asOpened === undefined || codeOf(error) !== 'ESTALE') throw error;
+        return open.asOpened.subarray(offset, offset + length);
       });
+  }
+
+  #isLeased(open: RemoteHandle): boolean {
+    return open.isLeased && this.#share.lease.leftMs(open.epoch) > 0;
   }
 
   async #writeThrough(open: RemoteHandle, offset: number, bytes: Uint8Array): Promise<WriteResult> {

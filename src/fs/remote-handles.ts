@@ -7,7 +7,7 @@
  */
 import type { ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
-import { isSameFile, reopenFlags, type RemoteHandle } from './remote-file.ts';
+import { dropContents, isSameFile, reopenFlags, type RemoteHandle } from './remote-file.ts';
 import type { RemoteShare } from './remote-share.ts';
 import type { Handle } from './tree.ts';
 
@@ -42,6 +42,13 @@ export class RemoteHandles {
     this.#open.delete(handle);
   }
 
+  /** Before we take the name away: what was opened without asking the server is to stay open. */
+  async hold(path: ByteString): Promise<void> {
+    for (const open of [...this.#open.values()]) {
+      if (open.isLost && open.path === path) await this.#reopened(open).catch(() => undefined);
+    }
+  }
+
   /** Our own rename. */
   renamed(from: ByteString, to: ByteString, isExchange: boolean): void {
     const moved = (path: ByteString, top: ByteString, target: ByteString) =>
@@ -66,7 +73,7 @@ export class RemoteHandles {
     for (const open of this.#open.values()) {
       open.isLost = true;
       open.isLeased = false;
-      open.readAhead.drop();
+      dropContents(open);
       if (open.hasLocks) open.isBroken = true;
     }
   }

@@ -1,5 +1,5 @@
 /** Locks on open files of a RemoteTree. The caller has seen to it that the file's writes have arrived. */
-import type { RemoteHandle } from './remote-file.ts';
+import { dropContents, type RemoteHandle } from './remote-file.ts';
 import type { RemoteHandles } from './remote-handles.ts';
 import type { RemoteShare } from './remote-share.ts';
 import type { LockRange, LockRequest } from './tree.ts';
@@ -25,7 +25,7 @@ export class RemoteLocks {
       ),
     );
     open.hasLocks = true;
-    open.readAhead.drop();
+    dropContents(open);
   }
 
   async test(open: RemoteHandle, range: LockRange): Promise<LockRange | undefined> {

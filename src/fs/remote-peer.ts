@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { Logger } from '../log.ts';
 import type { Channel, Handlers, PushHandlers } from '../net/channel.ts';
 import type { ShareInfo } from '../wire/schema.ts';
+import { ContentsMemory } from './remote-contents.ts';
 import { PeerLease } from './remote-lease.ts';
 import { createRemoteTree, type RemoteTree } from './remote-tree.ts';
 
@@ -38,6 +39,7 @@ export interface RemotePeer {
 export function createRemotePeer({ channel, clock, log }: RemotePeerOptions): RemotePeer {
   const trees = new Map<number, RemoteTree>();
   const listeners = new Set<() => void>();
+  const contents = new ContentsMemory();
   const lease = new PeerLease(clock, async () => {
     const sentAt = clock.now();
     const { reply } = await channel.call('renewLeases', {});
@@ -94,7 +96,7 @@ export function createRemotePeer({ channel, clock, log }: RemotePeerOptions): Re
     tree: (share) => {
       let tree = trees.get(share);
       if (tree === undefined) {
-        tree = createRemoteTree({ channel, share, lease, clock, log });
+        tree = createRemoteTree({ channel, share, lease, contents, clock, log });
         trees.set(share, tree);
       }
       return tree;

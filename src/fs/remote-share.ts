@@ -9,7 +9,8 @@ import type { Logger } from '../log.ts';
 import type { CallOptions, CallResult, Channel } from '../net/channel.ts';
 import { RECALL, type Attributes, type CallName, type RequestOf } from '../wire/schema.ts';
 import { DirectoryCache } from './remote-cache.ts';
-import { RemoteFiles, type RemoteFile } from './remote-file.ts';
+import { ContentsMemory, RemoteContents } from './remote-contents.ts';
+import { dropContents, RemoteFiles, type RemoteFile } from './remote-file.ts';
 import { ChangeOrder, DirectoryOrder, type PeerLease } from './remote-lease.ts';
 import { RemoteReleases } from './remote-releases.ts';
 
@@ -24,6 +25,8 @@ export interface RemoteShareOptions {
   readonly share: number;
   /** The peer's; all its shares have one. */
   readonly lease: PeerLease;
+  /** For contents of small files; all shares of the peer have one. */
+  readonly contents?: ContentsMemory;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -49,19 +52,21 @@ export class RemoteShare {
   readonly clock: Clock;
   readonly log: Logger;
   readonly cache: DirectoryCache;
+  readonly contents: RemoteContents;
   readonly order = new ChangeOrder();
   readonly files = new RemoteFiles();
   readonly releases: RemoteReleases;
   readonly #directoryOrder = new DirectoryOrder();
   readonly #listeners = new Set<InvalidateListener>();
 
-  constructor({ channel, share, lease, clock, log }: RemoteShareOptions) {
+  constructor({ channel, share, lease, contents, clock, log }: RemoteShareOptions) {
     this.channel = channel;
     this.share = share;
     this.lease = lease;
     this.clock = clock;
     this.log = log;
-    this.cache = new DirectoryCache(lease);
+    this.contents = new RemoteContents(contents ?? new ContentsMemory());
+    this.cache = new DirectoryCache(lease, this.contents);
     this.releases = new RemoteReleases(clock, (handles) => this.call('release', { handles }));
   }
 
@@ -95,6 +100,19 @@ export class RemoteShare {
       if (file !== undefined) file.size = attributes.size;
       this.cache.put(path, attributes);
     }
+  }
+
+  /** The same with the whole contents of a file. @param bytes are kept. */
+  learnContents(
+    path: ByteString,
+    sentAt: number,
+    learned: LearnedAttributes,
+    bytes: Uint8Array,
+    isUsed: boolean,
+  ): void {
+    this.learn(path, sentAt, learned);
+    // That they are known now, and are these, says that nothing happened to the file meanwhile.
+    if (this.cache.get(path) === learned.attributes) this.contents.put(path, learned.attributes, bytes, isUsed);
   }
 
   /** A name was made by us. */
@@ -159,7 +177,7 @@ export class RemoteShare {
   changedContents(file: RemoteFile): void {
     file.changes += 1;
     for (const handle of file.handles) {
-      handle.readAhead.drop();
+      dropContents(handle);
       this.changedFile(handle.path);
     }
   }
@@ -188,7 +206,7 @@ export class RemoteShare {
       for (const handle of file.handles) {
         const isBelow = path === '' || handle.path === path || handle.path.startsWith(`${path}/`);
         if (!isBelow) continue;
-        if ((what & RECALL.contents) !== 0 && (handle.path === path || what & RECALL.subtree)) handle.readAhead.drop();
+        if ((what & RECALL.contents) !== 0 && (handle.path === path || what & RECALL.subtree)) dropContents(handle);
         const wasNamed = (what & RECALL.entries) !== 0 && parentOf(handle.path) === path;
         if (wasNamed || what & RECALL.subtree) handle.isLeased = false;
       }

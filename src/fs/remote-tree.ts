@@ -6,8 +6,10 @@ import { fromBytes, nameOf, NAME_MAX_BYTES, type ByteString } from '../bytestrin
 import { codeOf, PeerfsError } from '../errors.ts';
 import { ATTRIBUTE_FLAGS, RENAME, SETATTR, type Attributes, type RequestOf } from '../wire/schema.ts';
 import { RemoteDirectories } from './remote-directories.ts';
+import type { FileIdentity } from './remote-file.ts';
 import { RemoteFileOperations } from './remote-files.ts';
 import { RemoteHandles } from './remote-handles.ts';
+import { FilePrefetch } from './remote-prefetch.ts';
 import { RemoteShare, type InvalidateListener, type RemoteShareOptions } from './remote-share.ts';
 import type * as tree from './tree.ts';
 
@@ -21,6 +23,8 @@ export interface RemoteTree extends tree.Tree {
   readParts(handle: tree.Handle, offset: number, length: number): Promise<readonly Uint8Array[]>;
   /** Called when something cached was recalled, before the recall is answered. @returns a function that ends it. */
   onInvalidate(listener: InvalidateListener): () => void;
+  /** Tells which inode numbers programs see: some open the files of a directory in their order. */
+  shownInodes(shown: (identity: FileIdentity) => bigint): void;
   /** Settles when nothing is unwritten. */
   drained(): Promise<void>;
   /** A recall by the peer. */
@@ -38,6 +42,7 @@ class Remote implements RemoteTree {
   readonly #share: RemoteShare;
   readonly #files: RemoteFileOperations;
   readonly #handles: RemoteHandles;
+  readonly #prefetch: FilePrefetch;
   readonly #directories: RemoteDirectories;
   #lastHandle = 0;
 
@@ -46,7 +51,8 @@ class Remote implements RemoteTree {
     this.#share = new RemoteShare(options);
     const nextHandle = () => (this.#lastHandle += 1);
     this.#handles = new RemoteHandles(this.#share, nextHandle);
-    this.#files = new RemoteFileOperations(this.#share, this.#handles);
+    this.#prefetch = new FilePrefetch(this.#share);
+    this.#files = new RemoteFileOperations(this.#share, this.#handles, this.#prefetch);
     this.#directories = new RemoteDirectories(this.#share, nextHandle);
   }
 
@@ -63,6 +69,10 @@ class Remote implements RemoteTree {
     return this.#share.onInvalidate(listener);
   }
 
+  shownInodes(shown: (identity: FileIdentity) => bigint): void {
+    this.#prefetch.shownInode = shown;
+  }
+
   drained(): Promise<void> {
     this.#share.releases.flush();
     return this.#files.drainAll();
@@ -75,6 +85,7 @@ class Remote implements RemoteTree {
   serverRestarted(): void {
     this.#share.serverRestarted();
     this.#handles.serverRestarted();
+    this.#prefetch.clear();
     this.#directories.serverRestarted();
   }
 
@@ -164,6 +175,7 @@ class Remote implements RemoteTree {
   }
 
   async unlink(path: ByteString): Promise<void> {
+    await this.#handles.hold(path);
     const sentAt = this.#share.order.now;
     const { reply } = await this.#removing(() => this.#share.call('unlink', { share: this.share, path }));
     this.#share.removed(path, sentAt, reply);
@@ -178,6 +190,7 @@ class Remote implements RemoteTree {
   }
 
   async rename(path: ByteString, newPath: ByteString, flags: number): Promise<void> {
+    await this.#handles.hold(newPath);
     const sentAt = this.#share.order.now;
     const { reply } = await this.#share.mutate('rename', { share: this.share, path, newPath, flags });
     const isExchange = (flags & RENAME.exchange) !== 0;

@@ -1,0 +1,79 @@
+/**
+ * In which order a program opens the files of a directory, found out from the first few: as they are listed (tar, find),
+ * by inode number (cp -r) or by name (shells, rsync). Pure.
+ */
+import type { ByteString } from '../bytestring.ts';
+
+/** Tuning. This far ahead of one that was opened lately still counts as the next: some are skipped, many run at once. */
+const MAX_SKIP = 3;
+const REMEMBERED = 16;
+/** With a lead of so many an order is not doubted by a few opens that are out of it. */
+const MAX_SCORE = 8;
+
+/** A regular file of the directory, in the order of the listing. */
+export interface WalkedFile {
+  readonly name: ByteString;
+  /** Inode number as programs see it; rounding does no harm. */
+  readonly inode: number;
+}
+
+export const WALK_ORDERS = ['listed', 'inode', 'name'] as const;
+export type WalkOrderName = (typeof WALK_ORDERS)[number];
+
+/** One order of the files. */
+export interface WalkSequence {
+  readonly order: WalkOrderName;
+  readonly names: readonly ByteString[];
+  /** Index of each in `names`. */
+  readonly positions: ReadonlyMap<ByteString, number>;
+}
+
+export class WalkOrder {
+  readonly #sequences: readonly WalkSequence[];
+  readonly #scores: number[];
+  #recent: ByteString[] = [];
+  #chosen: WalkSequence | undefined;
+
+  constructor(files: readonly WalkedFile[]) {
+    const byInode = [...files].sort((a, b) => a.inode - b.inode);
+    const byName = [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
+    this.#sequences = [sequence('listed', files), sequence('inode', byInode), sequence('name', byName)];
+    this.#scores = this.#sequences.map(() => 0);
+  }
+
+  /** undefined while none is recognized. */
+  get chosen(): WalkSequence | undefined {
+    return this.#chosen;
+  }
+
+  /** Until opens say otherwise it is this one. */
+  assume(order: WalkOrderName): void {
+    this.#chosen ??= this.#sequences.find((one) => one.order === order);
+  }
+
+  /** A file was opened. */
+  opened(name: ByteString): void {
+    let best = 0;
+    for (const [index, { positions }] of this.#sequences.entries()) {
+      const at = positions.get(name);
+      if (at === undefined) return;
+      const isNext = this.#recent.some((earlier) => {
+        const ahead = at - (positions.get(earlier) ?? at);
+        return ahead > 0 && ahead <= MAX_SKIP;
+      });
+      const score = this.#scores[index] ?? 0;
+      const now = isNext ? Math.min(MAX_SCORE, score + 1) : score >> 1;
+      this.#scores[index] = now;
+      best = Math.max(best, now);
+    }
+    this.#recent.push(name);
+    if (this.#recent.length > REMEMBERED) this.#recent.shift();
+    const current = this.#chosen === undefined ? -1 : this.#sequences.indexOf(this.#chosen);
+    if (best > 0 && (this.#scores[current] ?? -1) < best) this.#chosen = this.#sequences[this.#scores.indexOf(best)];
+  }
+}
+
+function sequence(order: WalkOrderName, files: readonly WalkedFile[]): WalkSequence {
+  const names = files.map(({ name }) => name);
+  return { order, names, positions: new Map(names.map((name, index) => [name, index])) };
+}
