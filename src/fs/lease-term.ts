@@ -39,6 +39,11 @@ export class LeaseTerm {
     return this.#heardAt + this.#believedMs;
   }
 
+  /** When the peer was last heard, Clock.now(). */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
   /** A call of the peer came. @returns whether its leases had ended before. */
   heard(now: number): boolean {
     const hadEnded = now > this.endsAt;

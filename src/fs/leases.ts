@@ -16,7 +16,9 @@
 import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { RECALL } from '../wire/schema.ts';
-import type { LeaseTerm, TermLengths } from './lease-term.ts';
+import type { LeaseHolder } from './lease-holder.ts';
+import type { TermLengths } from './lease-term.ts';
+import { SoleLeases } from './sole-leases.ts';
 import type { TreeChange, WatchedTree } from './tree.ts';
 
 /** Tuning. Milliseconds, by the pace of the path: where asking anew takes seconds, what is known lasts longer. */
@@ -24,13 +26,6 @@ const LEASE_MS: TermLengths = { fast: 15_000, slow: 60_000 };
 const DIRECTORIES_PER_HOLDER = 4096;
 /** A directory that could not be watched is not tried again for so long, milliseconds. */
 const WATCH_RETRY_MS = 2000;
-
-/** One peer's view of one share. */
-export interface LeaseHolder {
-  readonly term: Pick<LeaseTerm, 'endsAt' | 'tell'>;
-  /** Tells the peer; settles when it has acknowledged, rejects if it cannot be told. */
-  recall(path: ByteString, what: number, change: number): Promise<void>;
-}
 
 interface Lease {
   /** Names of files that were recalled and not looked at since. */
@@ -89,6 +84,8 @@ const isBelow = (path: ByteString, top: ByteString) => top === '' || path === to
 export class TreeLeases {
   /** Counts changes; replies carry the number from before the tree was read. */
   change = 1;
+  /** What calls of peers concern, and who may answer for names itself. */
+  readonly soles: SoleLeases;
   /** Paths of open handles. */
   readonly followed = new Set<FollowedPath>();
   readonly #tree: WatchedTree;
@@ -105,6 +102,7 @@ export class TreeLeases {
   constructor(tree: WatchedTree, clock: Clock) {
     this.#tree = tree;
     this.#clock = clock;
+    this.soles = new SoleLeases(clock, () => (this.change += 1));
     this.#stopListening = tree.onChange((change) => this.#changedOutside(change));
   }
 
@@ -133,6 +131,16 @@ export class TreeLeases {
     const lease = this.#directories.get(directory)?.holders.get(holder);
     lease?.recalled?.delete(name);
     return lease !== undefined;
+  }
+
+  /**
+   * Promises the holder to be alone in the directory if it alone has a lease on it and nobody else is there.
+   * @returns milliseconds since it was last heard; 0 for no promise.
+   */
+  grantSole(holder: LeaseHolder, directory: ByteString): number {
+    const holders = this.#directories.get(directory)?.holders;
+    if (holders?.size !== 1 || !holders.has(holder)) return 0;
+    return this.soles.grant(holder, directory, holder.term.tell());
   }
 
   /** A number for what is about to be read of directories: whoever reads later has a higher one. */
@@ -172,7 +180,8 @@ export class TreeLeases {
 
   /** The holder is gone, or its leases have expired: nothing is promised to it any more. */
   dropHolder(holder: LeaseHolder): void {
-    for (const directory of this.#byHolder.get(holder) ?? []) this.#remove(holder, directory);
+    for (const directory of this.#byHolder.get(holder) ?? []) this.#remove(holder, directory, true);
+    this.soles.dropHolder(holder);
     this.#byHolder.delete(holder);
   }
 
@@ -210,22 +219,24 @@ export class TreeLeases {
     held.add(directory);
     if (held.size > DIRECTORIES_PER_HOLDER) {
       for (const oldest of held) {
-        this.#remove(holder, oldest);
+        this.#remove(holder, oldest, false);
         void this.#tell(holder, oldest, RECALL.entries);
         break;
       }
     }
   }
 
-  #remove(holder: LeaseHolder, directory: ByteString): boolean {
+  /** @param isOwn by the holder's own doing: it knows. */
+  #remove(holder: LeaseHolder, directory: ByteString, isOwn: boolean): void {
     const leased = this.#directories.get(directory);
-    if (leased?.holders.delete(holder) !== true) return false;
+    if (leased?.holders.delete(holder) !== true) return;
+    if (isOwn) this.soles.drop(holder, directory);
+    else this.soles.recall(holder, directory);
     this.#byHolder.get(holder)?.delete(directory);
     if (leased.holders.size === 0) {
       this.#directories.delete(directory);
       this.#tree.unwatch(directory);
     }
-    return true;
   }
 
   #changedOutside({ path, what }: TreeChange): void {
@@ -251,7 +262,7 @@ export class TreeLeases {
     if (what & RECALL.entries) {
       for (const holder of [...(this.#directories.get(path)?.holders.keys() ?? [])]) {
         if (holder === by) continue;
-        this.#remove(holder, path);
+        this.#remove(holder, path, false);
         tell(holder, RECALL.entries);
       }
     }
@@ -260,7 +271,7 @@ export class TreeLeases {
       for (const [directory, leased] of [...this.#directories]) {
         if (!isBelow(directory, path)) continue;
         for (const holder of [...leased.holders.keys()]) {
-          this.#remove(holder, directory);
+          this.#remove(holder, directory, holder === by);
           tell(holder, what);
         }
       }

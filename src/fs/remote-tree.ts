@@ -4,7 +4,7 @@
  */
 import { fromBytes, nameOf, NAME_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
-import { ATTRIBUTE_FLAGS, RENAME, SETATTR, type Attributes, type RequestOf } from '../wire/schema.ts';
+import { ATTRIBUTE_FLAGS, RENAME, SETATTR, SOLE, type Attributes, type RequestOf } from '../wire/schema.ts';
 import { RemoteDirectories } from './remote-directories.ts';
 import type { FileIdentity } from './remote-file.ts';
 import { RemoteFileOperations } from './remote-files.ts';
@@ -142,7 +142,7 @@ class Remote implements RemoteTree {
     const { reply } = await this.#share.mutate('mkdir', { share: this.share, path, permissions, ...owner });
     const isCurrent = this.#share.order.isListingCurrent(path, sentAt, reply.change);
     this.#share.made(path, sentAt, reply);
-    if (reply.leaseMs > 0 && isCurrent) this.#share.cache.putEmpty(path);
+    if (isCurrent && (reply.sole & SOLE.made) !== 0) this.#share.cache.putEmpty(path);
     return reply.attributes;
   }
 

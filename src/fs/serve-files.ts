@@ -5,7 +5,7 @@ import { recycle } from '../frame-pool.ts';
 import type { Answer } from '../net/channel.ts';
 import { LIMITS, OPEN, type DirectoryEntry, type RequestOf } from '../wire/schema.ts';
 import { contentsChanged, isCovered, namesChanged } from './served-changes.ts';
-import { directoriesAfter } from './served-directories.ts';
+import { directoriesAfter, NO_NAMES, soleAfter } from './served-directories.ts';
 import { ServedHandle } from './served-handles.ts';
 import type { ServedHandlers, ServedPeer } from './served-peer.ts';
 import type { LockRange } from './tree.ts';
@@ -72,9 +72,9 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       const handle = peer.handles.add(new ServedHandle(served, opened.handle, path, false));
       const changes = created ? namesChanged(path) : flags & OPEN.truncate ? [contentsChanged(path)] : undefined;
       if (changes !== undefined) await served.leases.changed(served.holder, changes);
-      const directories = created && after !== undefined ? await after : { directories: [], order: 0 };
+      const names = created && after !== undefined ? { ...(await after), ...soleAfter(served, path) } : NO_NAMES;
       const coveredMs = isCovered(attributes) ? leaseMs : 0;
-      const reply = { handle, created, attributes, change, leaseMs: coveredMs, ...directories };
+      const reply = { handle, created, attributes, change, leaseMs: coveredMs, ...names };
       return { reply, payload: firstBytes };
     } catch (error) {
       peer.handles.unreserve();
@@ -133,13 +133,17 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     }
   }
 
-  async function readDirectory({
-    handle,
-    cursor,
-    maxEntries,
-  }: RequestOf<'readDirectory'>): Promise<Answer<'readDirectory'>> {
-    const open = peer.handles.get(handle);
+  function readDirectory(request: RequestOf<'readDirectory'>): Promise<Answer<'readDirectory'>> {
+    const open = peer.handles.get(request.handle);
     if (!open.isDirectory) throw new PeerfsError('ENOTDIR', 'not a directory');
+    const { leases, holder } = open.served;
+    return leases.soles.visiting(holder, { directories: [open.path] }, () => readOpenDirectory(open, request));
+  }
+
+  async function readOpenDirectory(
+    open: ServedHandle,
+    { cursor, maxEntries }: RequestOf<'readDirectory'>,
+  ): Promise<Answer<'readDirectory'>> {
     const { leases, holder, tree } = open.served;
     // Attributes of all its files are read: each is to be recalled again.
     if (cursor === 0n) await leases.grant(holder, open.path);

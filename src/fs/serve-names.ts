@@ -3,7 +3,7 @@ import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import type { Answer } from '../net/channel.ts';
 import { RECALL, RENAME, type Attributes, type RequestOf } from '../wire/schema.ts';
 import { fileChanged, isCovered, isDirectory, namesChanged, subtreeChanged } from './served-changes.ts';
-import { directoriesAfter } from './served-directories.ts';
+import { directoriesAfter, soleAfter } from './served-directories.ts';
 import type { ServedFolder } from './served-handles.ts';
 import type { ServedHandlers, ServedPeer } from './served-peer.ts';
 import type { TreeChange, WatchedTree } from './tree.ts';
@@ -21,12 +21,31 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
     const { change } = served.leases;
     const changes = also === undefined ? namesChanged(path) : [...namesChanged(path), also];
-    const made = make(served.tree);
+    const making = make(served.tree);
     const after = directoriesAfter(served, path);
-    const attributes = await peer.changing(served, changes, made);
-    // A new directory is leased with its first call, so that its maker knows that it is empty.
-    if (isDirectory(attributes)) await served.leases.grant(served.holder, path);
-    return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0, ...(await after) } };
+    const attributes = await peer.changing(served, changes, making);
+    // A new directory is leased with its first call, so that its maker may know that it is empty.
+    const made = isDirectory(attributes) && (await leasedEmpty(served, path)) ? path : undefined;
+    const directories = await after;
+    const coveredMs = isCovered(attributes) ? leaseMs : 0;
+    return { reply: { attributes, change, leaseMs: coveredMs, ...directories, ...soleAfter(served, path, made) } };
+  }
+
+  /** Whether the directory that was just made was empty when its maker's lease on it had begun. */
+  async function leasedEmpty(served: ServedFolder, path: ByteString): Promise<boolean> {
+    const { leases, holder, tree } = served;
+    try {
+      if ((await leases.grant(holder, path)) === 0) return false;
+      const handle = await tree.openDirectory(path);
+      try {
+        return (await tree.readDirectory(handle, 0n, 1)).entries.length === 0;
+      } finally {
+        await tree.release(handle);
+      }
+    } catch {
+      // It is gone again.
+      return false;
+    }
   }
 
   /** @param removed what was just asked of the tree. */
@@ -39,7 +58,7 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     const { change: before } = served.leases;
     const after = directoriesAfter(served, path);
     await peer.changing(served, [...namesChanged(path), change], removed);
-    return { reply: { change: before, ...(await after) } };
+    return { reply: { change: before, ...(await after), ...soleAfter(served, path) } };
   }
 
   async function rename({ share, path, newPath, flags }: RequestOf<'rename'>): Promise<Answer<'rename'>> {
@@ -51,7 +70,7 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     });
     const after = directoriesAfter(served, path, newPath);
     await peer.changing(served, changes, renamed);
-    return { reply: { change, ...(await after) } };
+    return { reply: { change, ...(await after), ...soleAfter(served, newPath) } };
   }
 
   return {

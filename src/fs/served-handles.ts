@@ -3,7 +3,8 @@
  */
 import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
-import type { FollowedPath, LeaseHolder, TreeLeases } from './leases.ts';
+import type { LeaseHolder } from './lease-holder.ts';
+import type { FollowedPath, TreeLeases } from './leases.ts';
 import type { Handle, WatchedTree } from './tree.ts';
 
 /** Tuning: open files and directories of one peer. */

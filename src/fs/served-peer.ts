@@ -3,15 +3,18 @@
  * how long its leases last, and the end of all that. What its calls do stands in serve-names.ts, serve-attributes.ts and
  * serve-files.ts.
  */
+import { parentOf } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Answer, CallContext, Channel, Handlers } from '../net/channel.ts';
 import type { CallName, MailboxCall, RequestOf } from '../wire/schema.ts';
+import type { LeaseHolder } from './lease-holder.ts';
 import { LeaseTerm } from './lease-term.ts';
-import type { LeaseHolder, LeaseTable } from './leases.ts';
+import type { LeaseTable } from './leases.ts';
 import { ServedHandles, type ServedFolder, type ServedHandle } from './served-handles.ts';
 import type { SharedFolder, ShareProvider } from './shared-folder.ts';
+import type { Visit } from './sole-leases.ts';
 import type { Handle, TreeChange } from './tree.ts';
 
 export interface ServingOptions {
@@ -26,6 +29,29 @@ export interface ServingOptions {
 /** All calls but the mounting side's `recall` (RemotePeer.handlers) and the mailbox's: together they are a Handlers. */
 export type ServedCall = Exclude<CallName, 'recall' | MailboxCall>;
 export type ServedHandlers<M extends ServedCall = ServedCall> = Pick<Handlers, M>;
+
+interface ShareVisit extends Visit {
+  readonly share: number;
+}
+
+type ByPath = Pick<RequestOf<'getattr'>, 'share' | 'path'> & Partial<Pick<RequestOf<'rename'>, 'newPath'>>;
+type OfDirectory = Pick<RequestOf<'readFiles'>, 'share' | 'directory'>;
+const isByPath = (request: object): request is ByPath => 'share' in request && 'path' in request;
+const isOfDirectory = (request: object): request is OfDirectory => 'share' in request && 'directory' in request;
+
+/** What a call by path concerns; those by handle see to it themselves. */
+function visitOf(request: object): ShareVisit | undefined {
+  if (isOfDirectory(request)) return { share: request.share, directories: [request.directory] };
+  if (!isByPath(request)) return undefined;
+  const { share, path, newPath } = request;
+  if (newPath === undefined) return { share, directories: [parentOf(path), path] };
+  return {
+    share,
+    directories: [parentOf(path), parentOf(newPath)],
+    // A rename; of a file that gets another name there is nothing below.
+    subtrees: [path, newPath],
+  };
+}
 
 /** Grows with each peer served: lock owners of different peers differ by it. */
 let peersServed = 0;
@@ -78,7 +104,10 @@ export class ServedPeer {
     return this.#shares.list(this.#channel.peerId);
   }
 
-  /** Every call renews the peer's leases, or finds that they have ended. */
+  /**
+   * Every call renews the peer's leases, or finds that they have ended, and runs when no other peer may be answering for
+   * the names that it is about.
+   */
   heard<M extends ServedCall>(
     handler: (request: RequestOf<M>, context: CallContext) => Promise<Answer<M>>,
   ): (request: RequestOf<M>, context: CallContext) => Promise<Answer<M>> {
@@ -86,7 +115,10 @@ export class ServedPeer {
       if (this.#closed) throw new PeerfsError('EHOSTDOWN', 'closing');
       const now = this.#clock.now();
       if (this.term.heard(now)) this.#dropLeases();
-      return handler(request, context);
+      const visit = visitOf(request);
+      const served = visit === undefined ? undefined : this.#folders.get(visit.share);
+      if (visit === undefined || served === undefined) return handler(request, context);
+      return served.leases.soles.visiting(served.holder, visit, () => handler(request, context));
     };
   }
 

@@ -237,7 +237,12 @@ export const RECALL = {
   contents: 4,
   /** Everything below the path. */
   subtree: 8,
+  /** That nobody else looks at or changes names in the directory. */
+  sole: 16,
 } as const;
+
+/** Where the caller is promised to be alone. */
+export const SOLE = { parent: 1, made: 2 } as const;
 
 const attributesReply = {
   attributes: { type: { struct: ATTRIBUTES }, doc: 'after the call' },
@@ -257,6 +262,12 @@ const namesReply = {
     type: 'u64',
     doc: 'of all that replies of one boot of the server say of a directory in `directories`, the highest is the newest',
   },
+  sole: {
+    type: 'u8',
+    doc: 'where the caller is alone now: 1 in the directory of the (new) name, 2 in the directory that was made, which is empty. Nobody else sees or changes names there before the caller has answered a recall (16), so it may answer for names there before it has asked. Local programs of the server are not held up',
+    limit: 3,
+  },
+  soleMs: { type: 'u32', doc: 'how long that holds after the last call of the caller that is answered, milliseconds' },
 } as const satisfies Fields;
 
 export const MESSAGES = {
@@ -664,8 +675,8 @@ export const MESSAGES = {
     tag: 61,
     from: 'server',
     idempotent: true,
-    doc: 'What a lease promised no longer holds; the reply says that the caller of old has forgotten it. `what`: 1 entries of the directory and their attributes, 2 attributes of the file, 4 its contents, 8 everything below.',
-    request: { share, path: path('the directory or file'), what: { type: 'u32', doc: 'as above', limit: 15 }, change },
+    doc: 'What a lease promised no longer holds; the reply says that the caller of old has forgotten it. `what`: 1 entries of the directory and their attributes, 2 attributes of the file, 4 its contents, 8 everything below, 16 being alone in the directory: it is answered when all has arrived that the caller of old has held back for it.',
+    request: { share, path: path('the directory or file'), what: { type: 'u32', doc: 'as above', limit: 31 }, change },
     reply: {},
   }),
 

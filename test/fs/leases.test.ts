@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LeaseTable, type LeaseHolder } from '../../src/fs/leases.ts';
+import type { LeaseHolder } from '../../src/fs/lease-holder.ts';
+import { LeaseTable } from '../../src/fs/leases.ts';
 import { RECALL } from '../../src/wire/schema.ts';
 import { createManualClock } from '../manual-clock.ts';
 import { createMemoryTree } from './memory-tree.ts';
@@ -18,7 +19,7 @@ async function createFixture() {
     const told: string[] = [];
     return {
       told,
-      term: { endsAt: clock.now() + 15_000, tell: () => 15_000 },
+      term: { heardAt: clock.now(), endsAt: clock.now() + 15_000, tell: () => 15_000 },
       recall: async (path, what) => void told.push(`${path} ${what}`),
     };
   };

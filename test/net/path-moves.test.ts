@@ -6,6 +6,7 @@ import { watch } from './channel-pair.ts';
 import { createMemoryPathPair } from './memory-path.ts';
 import { createMovingPair, type MovingPair } from './moving-pair.ts';
 import { createRandom } from './simulated-link.ts';
+import { REMOVED } from './sample-replies.ts';
 
 const PIECE = 16 * 1024;
 /** Every path may be as fast as this, bytes a second. */
@@ -20,7 +21,7 @@ function counting() {
   const server: Partial<Handlers> = {
     unlink: async ({ path }) => {
       seen.set(path, (seen.get(path) ?? 0) + 1);
-      return { reply: { change: 1, directories: [], order: 0 } };
+      return { reply: REMOVED };
     },
     read: async ({ length }) => ({ reply: { change: 1 }, payload: new Uint8Array(length) }),
     write: async ({ offset }) => ({ reply: { size: offset + PIECE, end: offset + PIECE, change: 1 } }),
@@ -166,7 +167,7 @@ describe('moving: the path in use falls silent and a second one is ready', () =>
       rmdir: async () => {
         runs += 1;
         await held;
-        return { reply: { change: 1, directories: [], order: 0 } };
+        return { reply: REMOVED };
       },
     });
     const worse = pair.udp(1);

@@ -6,10 +6,11 @@ import { FRAME_KINDS, encodeFrame } from '../../src/wire/frame.ts';
 import { MESSAGES } from '../../src/wire/schema.ts';
 import { createChannel, createChannelPair, createGate, watch } from './channel-pair.ts';
 import { createMemoryPathPair } from './memory-path.ts';
+import { REMOVED } from './sample-replies.ts';
 
 const rmdir = { share: 0, path: 'a/b' as ByteString };
 const readlink = rmdir;
-const done = { reply: { change: 1, directories: [], order: 0 } };
+const done = { reply: REMOVED };
 const isReply = (frame: Buffer) => frame[0] === FRAME_KINDS.reply.number;
 
 /** A server that counts how often rmdir (not idempotent) and readlink (idempotent) ran. */

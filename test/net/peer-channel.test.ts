@@ -6,9 +6,10 @@ import { encodeFrame } from '../../src/wire/frame.ts';
 import { LIMITS, MESSAGES } from '../../src/wire/schema.ts';
 import { createMemoryPathPair } from './memory-path.ts';
 import { createChannelPair, createGate, handlersOf, watch } from './channel-pair.ts';
+import { REMOVED } from './sample-replies.ts';
 
 const rmdir = { share: 0, path: 'a/b' as ByteString };
-const done = { reply: { change: 1, directories: [], order: 0 } };
+const done = { reply: REMOVED };
 
 describe('peer channel: calls', () => {
   it('a call reaches the handler and its reply the caller, with payloads both ways', async () => {
