@@ -12,7 +12,7 @@ import { LIMITS, type Attributes } from '../wire/schema.ts';
 import { PrefetchWindow } from './prefetch-window.ts';
 import { SMALL_FILE_BYTES } from './remote-contents.ts';
 import type { RemoteShare } from './remote-share.ts';
-import { WalkOrder, type WalkedFile, type WalkOrderName } from './walk-order.ts';
+import { LeftFiles, WalkOrder, type WalkedFile, type WalkOrderName } from './walk-order.ts';
 
 /** Tuning. */
 /** Contents of one call, bytes: the first of them are to be here soon. */
@@ -47,6 +47,7 @@ interface Walk {
   readonly early: ByteString[];
   /** Opened or asked for: not asked for again. */
   readonly done: Set<ByteString>;
+  left: LeftFiles | undefined;
   /** Asked for and not used yet: what each counts in the window. */
   readonly guesses: Map<ByteString, number>;
   readonly opened: Set<ByteString>;
@@ -88,6 +89,7 @@ export class FilePrefetch {
       if (!this.#arriving.has(path) && !this.#share.contents.has(path)) {
         walk.opened.clear();
         walk.done.clear();
+        walk.left = undefined;
       }
     }
     walk.opened.add(name);
@@ -132,6 +134,7 @@ export class FilePrefetch {
       isBuilding: false,
       early: [],
       done: new Set(),
+      left: undefined,
       guesses: new Map(),
       opened: new Set(),
       position: -1,
@@ -216,13 +219,19 @@ export class FilePrefetch {
       this.#window.reset();
       ({ room } = this.#window);
     }
+    if (walk.left?.sequence !== sequence) walk.left = new LeftFiles(sequence, walk.done);
+    const { left } = walk;
     let names: ByteString[] = [];
     let bytes = 0;
-    for (let index = at + 1; index < sequence.names.length && room > 0 && this.#calls < CALLS_AT_ONCE; index++) {
+    let index = at;
+    while (room > 0 && this.#calls < CALLS_AT_ONCE) {
+      index = left.after(index);
       const next = sequence.names[index];
-      const attributes = next === undefined ? undefined : walk.names.get(next);
-      if (next === undefined || !attributes || attributes.size > SMALL_FILE_BYTES || walk.done.has(next)) continue;
+      if (next === undefined) break;
+      left.remove(index);
       walk.done.add(next);
+      const attributes = walk.names.get(next);
+      if (!attributes || attributes.size > SMALL_FILE_BYTES) continue;
       if (this.#share.contents.has(join(walk.directory, next))) continue;
       if (names.length === LIMITS.filesPerCall || bytes + attributes.size > CALL_BYTES) {
         this.#fetch(walk, names, bytes);

@@ -73,6 +73,37 @@ export class WalkOrder {
   }
 }
 
+/** Those of a sequence that are still to come, found without looking at all that are not. */
+export class LeftFiles {
+  readonly sequence: WalkSequence;
+  /** From each position towards the next that is left: itself if it is. */
+  readonly #next: Int32Array;
+
+  constructor(sequence: WalkSequence, without: ReadonlySet<ByteString>) {
+    this.sequence = sequence;
+    this.#next = Int32Array.from({ length: sequence.names.length + 1 }, (_, index) => index);
+    for (const name of without) {
+      const at = sequence.positions.get(name);
+      if (at !== undefined) this.remove(at);
+    }
+  }
+
+  /** @returns the first position behind `position` that is left; the sequence's length if there is none. */
+  after(position: number): number {
+    let at = position + 1;
+    for (let next = this.#next[at] ?? at; next !== at; next = this.#next[at] ?? at) {
+      // Paths grow short by being walked.
+      this.#next[at] = this.#next[next] ?? next;
+      at = next;
+    }
+    return at;
+  }
+
+  remove(position: number): void {
+    this.#next[position] = position + 1;
+  }
+}
+
 function sequence(order: WalkOrderName, files: readonly WalkedFile[]): WalkSequence {
   const names = files.map(({ name }) => name);
   return { order, names, positions: new Map(names.map((name, index) => [name, index])) };
