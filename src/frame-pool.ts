@@ -14,13 +14,13 @@ const LEAST_BYTES = 128 * 1024;
 /** 40 MiB: a window of read-ahead and what a socket has in hand. */
 const MAX_IDLE = 128;
 
-const idle: ArrayBuffer[] = [];
+const idle: ArrayBufferLike[] = [];
 const lent = new WeakSet<ArrayBufferLike>();
 
 /** @returns memory with any contents. */
 export function takeFrame(bytes: number): Buffer {
   if (bytes > BUFFER_BYTES || bytes < LEAST_BYTES) return Buffer.allocUnsafe(bytes);
-  const buffer = idle.pop() ?? new ArrayBuffer(BUFFER_BYTES);
+  const buffer = idle.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES).buffer;
   lent.add(buffer);
   return Buffer.from(buffer, 0, bytes);
 }
@@ -28,6 +28,6 @@ export function takeFrame(bytes: number): Buffer {
 /** @param view of what takeFrame gave, all or part. Memory from elsewhere, or given back before, is left alone. */
 export function recycle(view: Uint8Array): void {
   const { buffer } = view;
-  if (!(buffer instanceof ArrayBuffer) || !lent.delete(buffer)) return;
+  if (!lent.delete(buffer)) return;
   if (idle.length < MAX_IDLE) idle.push(buffer);
 }

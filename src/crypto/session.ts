@@ -40,9 +40,6 @@ const COUNTER_END = Number.MAX_SAFE_INTEGER;
 /** How long former keys open late datagrams after new ones came into use. Tuning. */
 export const FORMER_KEYS_MS = 30_000;
 
-/** Opened datagrams are views of buffers of this size, so that one allocation serves many. Tuning. */
-const SLAB_BYTES = 64 * 1024;
-
 export interface SessionOptions {
   /** Used up: its secrets are wiped. */
   readonly keys: SessionKeys;
@@ -74,8 +71,8 @@ export interface Session {
    */
   sealDatagram(plain: Uint8Array, out: Uint8Array, offset: number): number;
   /**
-   * @returns the plain bytes, the caller's to keep (a view of a larger buffer); undefined if it does not open or
-   * was seen before.
+   * @returns the plain bytes, which hold until a datagram is opened again, by any session; undefined if it does not open
+   * or was seen before.
    */
   openDatagram(datagram: Uint8Array): Uint8Array | undefined;
   /**
@@ -165,18 +162,12 @@ function writeU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value >>> 24;
 }
 
-let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-let slabUsed = 0;
+/** What was opened last. Not in libsodium's memory, which is another one when it has grown. */
+const opened = Buffer.allocUnsafeSlow(DATAGRAM_MAX_BYTES);
 
-/** A copy of libsodium's memory from DATA_AT on, in a buffer shared with other datagrams. */
 function copyOut(bytes: Uint8Array, length: number): Uint8Array {
-  if (slabUsed + length > SLAB_BYTES) {
-    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-    slabUsed = 0;
-  }
-  const copy = slab.subarray(slabUsed, slabUsed + length);
+  const copy = opened.subarray(0, length);
   copy.set(bytes.subarray(DATA_AT, DATA_AT + length));
-  slabUsed += length;
   return copy;
 }
 

@@ -1,5 +1,7 @@
 /** FrameReader: finds frames in a stream of bytes, each after its length (u32 little-endian). */
 
+import { takeFrame } from '../frame-pool.ts';
+
 const LENGTH_BYTES = 4;
 
 export class FrameReader {
@@ -16,7 +18,7 @@ export class FrameReader {
 
   /**
    * Takes the next bytes, which are copied, and calls `frame` for each frame that is whole; the frame is the
-   * callee's to keep.
+   * callee's to keep, from the frame pool if it is large.
    * @returns false if a frame is longer than the limit; the stream is then of no use any more.
    */
   push(bytes: Uint8Array, frame: (frame: Uint8Array) => void): boolean {
@@ -29,8 +31,7 @@ export class FrameReader {
         this.#header = 0;
         this.#headerBytes = 0;
         if (length > this.#limit) return false;
-        // Not zeroed: every byte is written before the frame is given out.
-        this.#frame = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer, 0, length);
+        this.#frame = takeFrame(length);
         this.#filled = 0;
       }
       const whole = this.#frame;

@@ -1,11 +1,13 @@
 /**
  * The receiving half of a KCP conversation: puts segments in order, remembers what is to be acknowledged, and gives
- * out the data. Holds views of the packets it was given, never copies, and at most a window of them.
+ * out the data. Holds views of the packets it was given, until it is told to own them, and at most a window of them.
  */
 import { serial } from './kcp-segment.ts';
 
 /** Out-of-order arrivals to acknowledge one by one; more are left to `una` and the sender's patience. */
 const MAX_PENDING = 2_048;
+/** Segments of one packet that are remembered as views of it; more are copied at once. */
+const MAX_BORROWED = 64;
 
 export class Receiver {
   /** The next number expected. */
@@ -21,6 +23,9 @@ export class Receiver {
   readonly #pendingSn = new Uint32Array(MAX_PENDING);
   readonly #pendingTs = new Uint32Array(MAX_PENDING);
   #pending = 0;
+  /** Numbers of segments that are views of a packet. */
+  readonly #borrowed = new Uint32Array(MAX_BORROWED);
+  #borrowedCount = 0;
   #inOrder = false;
   #inOrderSn = 0;
   #inOrderTs = 0;
@@ -41,7 +46,7 @@ export class Receiver {
     return this.#inOrder || this.#pending > 0;
   }
 
-  /** @param data is kept until it is given out. */
+  /** @param data is kept until it is given out, or copied by own(). */
   push(sn: number, ts: number, fragment: number, data: Uint8Array): void {
     const ahead = serial(sn, this.next);
     if (ahead >= this.room) {
@@ -53,7 +58,7 @@ export class Receiver {
       this.#inOrder = true;
       this.#inOrderSn = sn;
       this.#inOrderTs = ts;
-      this.#data[at] = data;
+      this.#keep(sn, data);
       this.#fragment[at] = fragment;
       do this.next = (this.next + 1) >>> 0;
       while (this.room > 0 && this.#data[this.next & this.#mask] !== undefined);
@@ -67,8 +72,24 @@ export class Receiver {
       this.refused++;
       return;
     }
-    this.#data[at] = data;
+    this.#keep(sn, data);
     this.#fragment[at] = fragment;
+  }
+
+  #keep(sn: number, data: Uint8Array): void {
+    const isFull = this.#borrowedCount === MAX_BORROWED;
+    if (!isFull) this.#borrowed[this.#borrowedCount++] = sn;
+    this.#data[sn & this.#mask] = isFull ? Uint8Array.prototype.slice.call(data) : data;
+  }
+
+  /** Copies what was not given out yet. */
+  own(): void {
+    for (let i = 0; i < this.#borrowedCount; i++) {
+      const at = (this.#borrowed[i] ?? 0) & this.#mask;
+      const data = this.#data[at];
+      if (data !== undefined) this.#data[at] = Uint8Array.prototype.slice.call(data);
+    }
+    this.#borrowedCount = 0;
   }
 
   /** Calls for each acknowledgement due, the newest last, and forgets them. `una` covers all else in order. */

@@ -2,6 +2,7 @@
  * The sending half of a KCP conversation: the queue of data, the window of numbered segments, and what of it must
  * be sent again. When something may be sent, and what counts as lost, is the flight's to say (flight.ts).
  */
+import { recycle } from '../frame-pool.ts';
 import type { Flight, Sender as FlightSender } from './flight.ts';
 import { MAX_FRAGMENTS, PUSH, SEGMENT_HEADER_BYTES, serial, writeU16, writeU32 } from './kcp-segment.ts';
 import { Slots } from './kcp-slots.ts';
@@ -96,7 +97,8 @@ export class Sender implements FlightSender {
   }
 
   /**
-   * @param piece belongs to the conversation until it is acknowledged. In message mode it is one message.
+   * @param piece belongs to the conversation until it is in segments; memory of the frame pool is given back then. In
+   * message mode it is one message.
    * @returns false if it is a message of too many fragments.
    */
   queue(piece: Uint8Array): boolean {
@@ -222,8 +224,11 @@ export class Sender implements FlightSender {
     return at - from;
   }
 
+  /** It was copied into segments. */
   #dropFirst(): void {
     this.#consumed = 0;
+    const piece = this.#queue[this.#queueHead];
+    if (piece !== undefined) recycle(piece);
     this.#queue[this.#queueHead++] = EMPTY; // lets the piece go
     if (this.#queueHead < 256 && this.#queueHead < this.#queue.length) return;
     this.#queue.splice(0, this.#queueHead);

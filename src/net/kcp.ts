@@ -117,7 +117,8 @@ export class Kcp {
   }
 
   /**
-   * Queues a message (in stream mode: bytes). They are not copied and must not change until acknowledged.
+   * Queues a message (in stream mode: bytes). They must not change until they are sent; memory of the frame pool is then
+   * given back.
    * @returns false when the message would need more than 256 fragments.
    */
   send(message: Uint8Array): boolean {
@@ -163,6 +164,14 @@ export class Kcp {
     if (command === PUSH) this.#receiver.push(sn, ts, packet[at + 5] ?? 0, packet.subarray(dataAt, end));
     else if (command === WINDOW_ASK) this.#windowAsked = true;
     return end;
+  }
+
+  /**
+   * To be called before the bytes of a packet given to inputSegment() become somebody else's: copies what of it receive()
+   * has not given out.
+   */
+  own(): void {
+    this.#receiver.own();
   }
 
   /** Sends what may be sent. */

@@ -78,7 +78,7 @@ export class Lanes {
     return false;
   }
 
-  /** Takes a packet of segments, type byte included. @returns false if it is malformed. */
+  /** Takes a packet of segments, type byte included; own() must follow. @returns false if it is malformed. */
   input(packet: Uint8Array): boolean {
     let at = TYPE_BYTES;
     while (at < packet.length) {
@@ -88,6 +88,11 @@ export class Lanes {
       if (at < 0) return false;
     }
     return true;
+  }
+
+  /** The bytes of the packet given to input() become somebody else's. */
+  own(): void {
+    for (const { kcp } of this.#lanes) kcp.own();
   }
 
   /** Gives out all frames that are whole. @returns false if the peer broke the framing. */

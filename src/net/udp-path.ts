@@ -59,7 +59,7 @@ export interface UdpPath extends Path {
   readonly remoteAddress: UdpAddress;
   /** Packets that opened and made no sense. */
   readonly malformed: number;
-  /** What session.openDatagram gave for a datagram from `from`. The bytes are the path's from then on. */
+  /** What session.openDatagram gave for a datagram from `from`; looked at during the call only. */
   input(plain: Uint8Array, from: UdpAddress): void;
   /** Sends one packet of a new handshake inside the session, at most 1,024 bytes; it may be lost. */
   sendRekey(body: Uint8Array): void;
@@ -180,6 +180,7 @@ class KcpPath implements UdpPath {
   #inputSegments(plain: Uint8Array): void {
     if (!this.#lanes.input(plain)) this.malformed++;
     this.#deliver();
+    this.#lanes.own();
   }
 
   #deliver(): void {
@@ -210,7 +211,7 @@ class KcpPath implements UdpPath {
         this.#end('closed-by-peer');
         break;
       case DATAGRAM_TYPES.rekey:
-        this.#options.onRekey?.(body);
+        this.#options.onRekey?.(Uint8Array.from(body));
         break;
       case DATAGRAM_TYPES.mtuProbe:
         this.#sendPacket(DATAGRAM_TYPES.mtuAnswer, new Uint8Array([plain.length, plain.length >>> 8]));
@@ -219,7 +220,7 @@ class KcpPath implements UdpPath {
         if (this.#mtu.answered((body[0] ?? 0) + ((body[1] ?? 0) << 8) + DATAGRAM_OVERHEAD_BYTES)) this.#useMtu();
         break;
       case DATAGRAM_TYPES.fragment: {
-        const whole = this.#joiner.push(plain);
+        const whole = this.#joiner.push(Uint8Array.from(plain));
         if (whole?.[0] === DATAGRAM_TYPES.kcp) this.#inputSegments(whole);
         else if (whole?.[0] === DATAGRAM_TYPES.rekey) this.#options.onRekey?.(whole.subarray(1));
         break;
