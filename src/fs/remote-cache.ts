@@ -39,10 +39,15 @@ export class DirectoryCache {
 
   /** @returns null if it is known not to exist, undefined if nothing is known. */
   get(path: ByteString): Attributes | null | undefined {
-    const known = this.#valid(parentOf(path));
+    return this.find(parentOf(path), nameOf(path));
+  }
+
+  /** The same of a name in a directory. */
+  find(directory: ByteString, name: ByteString): Attributes | null | undefined {
+    const known = this.#valid(directory);
     if (known === undefined) return undefined;
-    const attributes = known.entries.get(nameOf(path));
-    if (attributes === undefined && known.complete && path !== ROOT && !known.entries.has(nameOf(path))) return null;
+    const attributes = known.entries.get(name);
+    if (attributes === undefined && known.complete && name !== ROOT && !known.entries.has(name)) return null;
     return attributes;
   }
 

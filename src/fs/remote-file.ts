@@ -4,6 +4,7 @@
  */
 import type { ByteString } from '../bytestring.ts';
 import { OPEN, type Attributes } from '../wire/schema.ts';
+import type { Contents } from './contents-memory.ts';
 import type { ReadAhead } from './remote-read-ahead.ts';
 import type { WriteBuffer } from './remote-write-buffer.ts';
 
@@ -37,8 +38,8 @@ export interface RemoteHandle {
   readonly readAhead: ReadAhead;
   /** The whole file, if it was at hand when it was opened: under the lease, until it changes. */
   whole: Uint8Array | undefined;
-  /** The same for good: what is left if the file is gone before the server was asked for a number. */
-  readonly asOpened: Uint8Array | undefined;
+  /** The same for good (held): what is left if the file is gone before the server was asked for a number. */
+  readonly asOpened: Contents | undefined;
   /** Where it was opened; follows our own renames. */
   path: ByteString;
   /** The server's number; 0 before it was needed. */

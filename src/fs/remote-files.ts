@@ -3,10 +3,11 @@
  * looks at the file otherwise waits until its writes have arrived. Handles and their numbers at the server are in
  * remote-handles.ts, locks in remote-locks.ts.
  */
-import type { ByteString } from '../bytestring.ts';
+import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { CallResult } from '../net/channel.ts';
 import { LIMITS, OPEN, type Attributes } from '../wire/schema.ts';
+import type { Contents } from './contents-memory.ts';
 import { SMALL_FILE_BYTES } from './remote-contents.ts';
 import { isSameFile, type RemoteFile, type RemoteHandle } from './remote-file.ts';
 import { checkWhole, RemoteHandles } from './remote-handles.ts';
@@ -19,6 +20,7 @@ import type { Handle, LockRange, LockRequest, OpenedFile, OpenOptions, WriteResu
 
 /** Writes through such handles are one call each, answered when it is. */
 const UNBUFFERED = OPEN.append | OPEN.sync | OPEN.dataSync;
+const NOTHING = new Uint8Array(0);
 /** Tuning: so much of a file comes with its opening on a slow path, bytes. */
 const SLOW_FIRST_BYTES = 16 * 1024;
 
@@ -50,18 +52,19 @@ export class RemoteFileOperations {
   /** Opens for reading what is at hand whole, without asking the server. @returns undefined if it is not. */
   openKnown(path: ByteString, flags: number): OpenedFile | undefined {
     const share = this.#share;
-    const attributes = share.cache.get(path);
-    const bytes = attributes ? share.contents.get(path, attributes) : undefined;
-    if (!attributes || bytes === undefined) return undefined;
+    const [directory, name] = [parentOf(path), nameOf(path)];
+    const attributes = share.cache.find(directory, name);
+    const contents = attributes ? share.contents.get(directory, name, attributes) : undefined;
+    if (!attributes || contents === undefined) return undefined;
     const file = share.files.find(attributes) ?? this.#newFile(attributes);
-    const open = this.#newHandle(file, path, flags, 0, bytes);
+    const open = this.#newHandle(file, path, flags, 0, contents);
     open.isLeased = true;
-    this.#prefetch.opened(path);
-    return { handle: this.#handles.add(open), created: false, attributes, firstBytes: bytes };
+    this.#prefetch.opened(directory, name);
+    return { handle: this.#handles.add(open), created: false, attributes, firstBytes: NOTHING };
   }
 
   #openMissed(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
-    this.#prefetch.opened(path);
+    this.#prefetch.opened(parentOf(path), nameOf(path));
     return this.#open(path, options);
   }
 
@@ -98,8 +101,7 @@ export class RemoteFileOperations {
   #learnOpened(path: ByteString, reply: LearnedAttributes, payload: Uint8Array): void {
     const isWhole = payload.length === reply.attributes.size && payload.length <= SMALL_FILE_BYTES;
     if (!isWhole) this.#share.learn(path, this.#share.order.now, reply);
-    // The frame's memory is the reader's.
-    else this.#share.learnContents(path, this.#share.order.now, reply, Uint8Array.from(payload), true);
+    else this.#share.learnContents(path, this.#share.order.now, reply, payload, true);
   }
 
   async getattr(open: RemoteHandle, path: ByteString): Promise<Attributes> {
@@ -173,6 +175,7 @@ export class RemoteFileOperations {
     file.writes.forget(open);
     file.handles.delete(open);
     if (file.handles.size === 0) this.#share.files.remove(file);
+    open.asOpened?.letGo();
     this.#handles.release(open);
   }
 
@@ -277,8 +280,9 @@ export class RemoteFileOperations {
     path: ByteString,
     flags: number,
     number: number,
-    whole: Uint8Array | undefined,
+    whole: Contents | undefined,
   ): RemoteHandle {
+    whole?.hold();
     const open: RemoteHandle = {
       file,
       flags,
@@ -290,7 +294,7 @@ export class RemoteFileOperations {
         isSlow: () => this.#share.channel.pace === 'slow',
         clock: this.#share.clock,
       }),
-      whole,
+      whole: whole?.bytes,
       asOpened: whole,
       isLost: whole !== undefined,
       reopening: undefined,
@@ -323,7 +327,7 @@ export class RemoteFileOperations {
       .catch((error: unknown) => {
         // Another file stands there now: as with any file that is open, what it was is still to be read.
         if (open.asOpened === undefined || codeOf(error) !== 'ESTALE') throw error;
-        return open.asOpened.subarray(offset, offset + length);
+        return open.asOpened.bytes.subarray(offset, offset + length);
       });
   }
 

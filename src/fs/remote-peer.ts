@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { Logger } from '../log.ts';
 import type { Channel, Handlers, PushHandlers } from '../net/channel.ts';
 import type { ShareInfo } from '../wire/schema.ts';
-import { ContentsMemory } from './remote-contents.ts';
+import { ContentsMemory } from './contents-memory.ts';
 import { PeerLease } from './remote-lease.ts';
 import { createRemoteTree, type RemoteTree } from './remote-tree.ts';
 

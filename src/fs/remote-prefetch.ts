@@ -5,7 +5,7 @@
  *
  * Nothing is fetched without a lease, on a slow path, or from a directory whose names are not known.
  */
-import { join, nameOf, parentOf, type ByteString } from '../bytestring.ts';
+import { join, type ByteString } from '../bytestring.ts';
 import { recycle } from '../frame-pool.ts';
 import type { CallResult } from '../net/channel.ts';
 import { LIMITS, type Attributes } from '../wire/schema.ts';
@@ -69,7 +69,7 @@ export class FilePrefetch {
 
   constructor(share: RemoteShare) {
     this.#share = share;
-    share.contents.onUnused = (path) => this.#unused(path);
+    share.contents.onUnused = (directory, name) => this.#unused(directory, name);
   }
 
   /** Settles when the contents of the file are there or will not come; undefined if they are not on their way. */
@@ -78,15 +78,14 @@ export class FilePrefetch {
   }
 
   /** A file was opened for reading. */
-  opened(path: ByteString): void {
+  opened(directory: ByteString, name: ByteString): void {
     if (this.#share.channel.pace === 'slow') return;
-    const walk = this.#walkOf(parentOf(path));
+    const walk = this.#walkOf(directory);
     if (walk === undefined) return;
-    const name = nameOf(path);
     this.#hit(walk, name);
     if (walk.opened.has(name)) {
       // Once more from the beginning, and what was fetched for the last time is gone.
-      if (!this.#arriving.has(path) && !this.#share.contents.has(path)) {
+      if (!this.#share.contents.has(directory, name) && !this.#arriving.has(join(directory, name))) {
         walk.opened.clear();
         walk.done.clear();
         walk.left = undefined;
@@ -167,11 +166,11 @@ export class FilePrefetch {
   }
 
   /** Contents that were fetched are no longer true, or had to make room, before anybody looked at them. */
-  #unused(path: ByteString): void {
-    const walk = this.#walks.get(parentOf(path));
-    const amount = walk?.guesses.get(nameOf(path));
+  #unused(directory: ByteString, name: ByteString): void {
+    const walk = this.#walks.get(directory);
+    const amount = walk?.guesses.get(name);
     if (walk === undefined || amount === undefined) return;
-    walk.guesses.delete(nameOf(path));
+    walk.guesses.delete(name);
     this.#window.wasted(amount);
   }
 
@@ -232,7 +231,7 @@ export class FilePrefetch {
       walk.done.add(next);
       const attributes = walk.names.get(next);
       if (!attributes || attributes.size > SMALL_FILE_BYTES) continue;
-      if (this.#share.contents.has(join(walk.directory, next))) continue;
+      if (this.#share.contents.has(walk.directory, next)) continue;
       if (names.length === LIMITS.filesPerCall || bytes + attributes.size > CALL_BYTES) {
         this.#fetch(walk, names, bytes);
         names = [];
@@ -262,10 +261,9 @@ export class FilePrefetch {
     const done = arrival.then(() => {
       this.#calls -= 1;
       for (const path of paths) if (this.#arriving.get(path) === done) this.#arriving.delete(path);
-      for (const [index, name] of names.entries()) {
-        const path = paths[index];
+      for (const name of names) {
         const amount = walk.guesses.get(name);
-        if (path === undefined || amount === undefined || share.contents.has(path)) continue;
+        if (amount === undefined || share.contents.has(directory, name)) continue;
         walk.guesses.delete(name);
         this.#window.notGiven(amount);
       }
@@ -289,7 +287,7 @@ export class FilePrefetch {
       const name = names[position];
       if (name === undefined || position <= last || at + attributes.size > payload.length) break;
       last = position;
-      const bytes = Uint8Array.prototype.slice.call(payload, at, at + attributes.size);
+      const bytes = payload.subarray(at, at + attributes.size);
       at += attributes.size;
       if ((attributes.mode & S_IFMT) !== S_IFREG || attributes.nlink !== 1) continue;
       share.learnContents(join(directory, name), sentAt, { ...reply, attributes }, bytes, false);

@@ -2,14 +2,15 @@
  * What all operations on one share of a peer have in common: calls that count for its lease, the cache, the order of
  * changes, the open files. remote-tree.ts, remote-files.ts and remote-directories.ts are built on it.
  */
-import { parentOf, type ByteString } from '../bytestring.ts';
+import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { CallOptions, CallResult, Channel } from '../net/channel.ts';
 import { RECALL, type Attributes, type CallName, type RequestOf } from '../wire/schema.ts';
 import { DirectoryCache } from './remote-cache.ts';
-import { ContentsMemory, RemoteContents } from './remote-contents.ts';
+import { ContentsMemory } from './contents-memory.ts';
+import { RemoteContents } from './remote-contents.ts';
 import { dropContents, RemoteFiles, type RemoteFile } from './remote-file.ts';
 import { ChangeOrder, DirectoryOrder, type PeerLease } from './remote-lease.ts';
 import { RemoteReleases } from './remote-releases.ts';
@@ -102,7 +103,7 @@ export class RemoteShare {
     }
   }
 
-  /** The same with the whole contents of a file. @param bytes are kept. */
+  /** The same with the whole contents of a file, which are copied. */
   learnContents(
     path: ByteString,
     sentAt: number,
@@ -112,7 +113,10 @@ export class RemoteShare {
   ): void {
     this.learn(path, sentAt, learned);
     // That they are known now, and are these, says that nothing happened to the file meanwhile.
-    if (this.cache.get(path) === learned.attributes) this.contents.put(path, learned.attributes, bytes, isUsed);
+    const [directory, name] = [parentOf(path), nameOf(path)];
+    if (this.cache.find(directory, name) === learned.attributes) {
+      this.contents.put(directory, name, learned.attributes, bytes, isUsed);
+    }
   }
 
   /** A name was made by us. */
