@@ -54,8 +54,8 @@ export interface DiskMessage {
 type Packed<T> = T extends { inode: bigint; birthNsec: number } ? number[] : T extends Promise<infer R> ? R : T;
 export type DiskResult<M extends DiskMethod> = M extends 'openTree' | 'cancel'
   ? undefined
-  : M extends 'open'
-    ? Omit<ReturnType<LocalCore['open']>, 'attributes'> & { readonly attributes: number[] }
+  : M extends 'open' | 'createFile'
+    ? Omit<ReturnType<LocalCore[M]>, 'attributes'> & { readonly attributes: number[] }
     : M extends keyof LocalCore
       ? Packed<ReturnType<LocalCore[M]>>
       : never;

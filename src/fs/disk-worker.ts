@@ -68,6 +68,10 @@ function run(port: MessagePort, request: DiskRequest, moved: ArrayBuffer[]): unk
       movable(opened.firstBytes, moved);
       return { ...opened, attributes: pack(opened.attributes) };
     }
+    case 'createFile': {
+      const made = treeOf(request).createFile(...request.args);
+      return { ...made, attributes: pack(made.attributes) };
+    }
     case 'readDirectory': {
       const listing = treeOf(request).readDirectory(...request.args);
       movable(listing.numbers, moved);
@@ -104,6 +108,7 @@ type SpecialMethod =
   | 'symlink'
   | 'link'
   | 'open'
+  | 'createFile'
   | 'readDirectory'
   | 'readSmallFiles'
   | 'lock'

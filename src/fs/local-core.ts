@@ -5,6 +5,7 @@
 import type { ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import type { Attributes } from '../wire/schema.ts';
+import { createFile, type LocalCreation } from './local-creation.ts';
 import * as directories from './local-directories.ts';
 import * as files from './local-files.ts';
 import { createLockBackend } from './local-lock-backend.ts';
@@ -42,6 +43,12 @@ export interface LocalCore {
   rmdir(path: ByteString): void;
   rename(path: ByteString, newPath: ByteString, flags: number): void;
   open(path: ByteString, options: OpenOptions): files.LocalOpen;
+  createFile(
+    path: ByteString,
+    options: Omit<OpenOptions, 'wantBytes'>,
+    bytes: Uint8Array,
+    change: AttributeChange,
+  ): LocalCreation;
   readSmallFiles(directory: ByteString, names: readonly ByteString[], room: number): PackedFiles;
   flush(handle: Handle, lockOwner: bigint): void;
   release(handle: Handle): void;
@@ -81,6 +88,7 @@ export function createLocalCore(options: CoreOptions, clock: Clock, onChange: Wa
     rmdir: (path) => names.rmdir(state, path),
     rename: (path, newPath, flags) => names.rename(state, path, newPath, flags),
     open: (path, openOptions) => files.open(state, path, openOptions),
+    createFile: (path, openOptions, bytes, change) => createFile(state, path, openOptions, bytes, change),
     readSmallFiles: (directory, list, room) => readSmallFiles(state, directory, list, room),
     flush: (handle, lockOwner) => files.flush(state, handle, lockOwner),
     release: (handle) => files.release(state, handle),

@@ -49,10 +49,11 @@ export function open(state: LocalState, path: ByteString, options: OpenOptions):
   return { handle, created, attributes, firstBytes, descriptor };
 }
 
-function openOrCreate(
+/** To be run among the tree's own changes. @returns a descriptor that is the caller's. */
+export function openOrCreate(
   state: LocalState,
   path: ByteString,
-  options: OpenOptions,
+  options: Omit<OpenOptions, 'wantBytes'>,
 ): { descriptor: number; created: boolean } {
   const { flags } = options;
   for (let attempt = 0; ; attempt++) {
@@ -107,7 +108,7 @@ function openExisting(state: LocalState, path: ByteString, flags: number): numbe
   });
 }
 
-function createFile(state: LocalState, path: ByteString, options: OpenOptions): number {
+function createFile(state: LocalState, path: ByteString, options: Omit<OpenOptions, 'wantBytes'>): number {
   const mode = permitted(state, options.permissions);
   return state.root.inParent(path, 'EEXIST', (directory, name) => {
     const exactly = createsExactly();

@@ -49,30 +49,39 @@ export function getattr(state: LocalState, path: ByteString, handle: Handle): At
 export function setattr(state: LocalState, path: ByteString, handle: Handle, change: AttributeChange): Attributes {
   return changing(state, [path], () =>
     withFile(state, path, handle, (descriptor, open) => {
-      const { mode, gid: currentGid, uid: currentUid } = statDescriptor(descriptor);
-      const type = mode & S_IFMT;
-      if (change.uid !== undefined || change.gid !== undefined) {
-        const isSame = (change.uid ?? currentUid) === currentUid && (change.gid ?? currentGid) === currentGid;
-        if (state.keepsIds) changeOwner(descriptor, change.uid, change.gid);
-        else if (!isSame) throw new PeerfsError('EPERM', 'the share does not pass owners');
-      }
-      if (change.mode !== undefined) {
-        if (type === S_IFLNK) throw new PeerfsError('EOPNOTSUPP', 'links have no permissions');
-        // Set-id bits that are hidden from the peer stay on directories, where they mean inheritance of the group.
-        const hidden = state.keepsIds || type !== S_IFDIR ? 0 : mode & 0o6000;
-        changeMode(descriptor, permitted(state, change.mode) | hidden);
-      }
-      if (change.size !== undefined) {
-        if (open !== undefined && (open.flags & OPEN.write) === 0)
-          throw new PeerfsError('EINVAL', 'not open for writing');
-        resize(descriptor, type, open !== undefined, change.size);
-      }
-      if (change.atime !== undefined || change.mtime !== undefined) {
-        changeTimes(descriptor, change.atime, change.mtime);
-      }
+      setAttributes(state, descriptor, open?.flags, change);
       return attributesOfDescriptor(state, descriptor);
     }),
   );
+}
+
+/** @param flags by which the descriptor was opened; undefined if for its path only. */
+export function setAttributes(
+  state: LocalState,
+  descriptor: number,
+  flags: number | undefined,
+  change: AttributeChange,
+): void {
+  const { mode, gid: currentGid, uid: currentUid } = statDescriptor(descriptor);
+  const type = mode & S_IFMT;
+  if (change.uid !== undefined || change.gid !== undefined) {
+    const isSame = (change.uid ?? currentUid) === currentUid && (change.gid ?? currentGid) === currentGid;
+    if (state.keepsIds) changeOwner(descriptor, change.uid, change.gid);
+    else if (!isSame) throw new PeerfsError('EPERM', 'the share does not pass owners');
+  }
+  if (change.mode !== undefined) {
+    if (type === S_IFLNK) throw new PeerfsError('EOPNOTSUPP', 'links have no permissions');
+    // Set-id bits that are hidden from the peer stay on directories, where they mean inheritance of the group.
+    const hidden = state.keepsIds || type !== S_IFDIR ? 0 : mode & 0o6000;
+    changeMode(descriptor, permitted(state, change.mode) | hidden);
+  }
+  if (change.size !== undefined) {
+    if (flags !== undefined && (flags & OPEN.write) === 0) throw new PeerfsError('EINVAL', 'not open for writing');
+    resize(descriptor, type, flags !== undefined, change.size);
+  }
+  if (change.atime !== undefined || change.mtime !== undefined) {
+    changeTimes(descriptor, change.atime, change.mtime);
+  }
 }
 
 function resize(descriptor: number, type: number, isOpen: boolean, size: number): void {

@@ -9,7 +9,7 @@ import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { fromText, type ByteString } from '../bytestring.ts';
 import { systemClock, type Clock } from '../clock.ts';
-import { codeOf, PeerfsError } from '../errors.ts';
+import { codeOf, PeerfsError, type ErrorCode } from '../errors.ts';
 import { recycle, takeFrame } from '../frame-pool.ts';
 import { silentLogger, type Logger } from '../log.ts';
 import { copyRange, readCached, seek, WHENCE } from '../sys/file-data.ts';
@@ -18,8 +18,10 @@ import { OPEN, RECALL, type Attributes, type DirectoryEntry } from '../wire/sche
 import { openDiskTree, type DiskTree } from './disk-thread.ts';
 import { fileKey, PACKED_NUMBERS, unpackAttributes } from './local-attributes.ts';
 import { ENTRY_NUMBERS, type PackedListing } from './local-directories.ts';
+import { LocalWrites } from './local-writes.ts';
 import type {
   AttributeChange,
+  CreatedFile,
   FileSystemStatus,
   Handle,
   Listing,
@@ -43,6 +45,8 @@ const OWN_WRITE_MS = 100;
 const CACHED_BYTES = 64 * 1024;
 /** Small files that the disk thread reads before others have their turn. */
 const FILES_AT_ONCE = 16;
+/** Files made by one call up to this size are written by the thread that opens them, bytes. */
+const CREATED_BYTES = 64 * 1024;
 /** Reads up to this size take their memory from Node's pool, bytes. */
 const POOLED_BYTES = 4096;
 
@@ -84,6 +88,8 @@ interface LocalHandle {
   running: number;
   /** Set when the handle is released while calls run: called with the last. */
   idle: (() => void) | undefined;
+  /** Since the first write. */
+  writes: LocalWrites | undefined;
   /** The last append, after which the next begins. */
   appended: Promise<unknown>;
 }
@@ -165,6 +171,43 @@ class Local implements LocalTree {
     return { handle: opened.handle, created: opened.created, attributes, firstBytes: opened.firstBytes };
   }
 
+  async createFile(
+    path: ByteString,
+    options: Omit<OpenOptions, 'wantBytes'>,
+    bytes: Uint8Array,
+    change: AttributeChange,
+  ): Promise<CreatedFile> {
+    if (bytes.length > CREATED_BYTES) return this.#createLargeFile(path, options, bytes, change);
+    // A copy of its own size: a view would cross with all of the memory that it is of.
+    const whole = Uint8Array.prototype.slice.call(bytes);
+    const made = await this.#open.call('createFile', [path, options, whole, change]);
+    const attributes = unpackAttributes(made.attributes);
+    this.#remember(made.handle, made.descriptor, options.flags, fileKey(attributes));
+    return { handle: made.handle, created: made.created, attributes, failure: made.failure };
+  }
+
+  async #createLargeFile(
+    path: ByteString,
+    options: Omit<OpenOptions, 'wantBytes'>,
+    bytes: Uint8Array,
+    change: AttributeChange,
+  ): Promise<CreatedFile> {
+    const { handle, created } = await this.open(path, { ...options, wantBytes: 0 });
+    let failure: ErrorCode | undefined;
+    try {
+      await this.write(handle, 0, bytes);
+      if (Object.keys(change).length > 0) await this.setattr(path, handle, change);
+    } catch (error) {
+      failure = codeOf(error);
+    }
+    try {
+      return { handle, created, attributes: await this.getattr(path, handle), failure };
+    } catch (error) {
+      await this.release(handle);
+      throw error;
+    }
+  }
+
   async read(handle: Handle, offset: number, length: number): Promise<Uint8Array> {
     const open = this.#handle(handle);
     if ((open.flags & OPEN.read) === 0) throw new PeerfsError('EBADF', 'not open for reading');
@@ -205,12 +248,9 @@ class Local implements LocalTree {
     if ((open.flags & OPEN.write) === 0) throw new PeerfsError('EBADF', 'not open for writing');
     return this.#writing(open, async () => {
       if ((open.flags & OPEN.append) !== 0) return this.#append(open, bytes);
-      let done = 0;
-      while (done < bytes.length) {
-        const left = bytes.length - done;
-        done += (await writeFd(open.descriptor, bytes, done, left, offset + done)).bytesWritten;
-      }
-      return { size: sizeOf(open.descriptor), end: offset + done };
+      open.writes ??= new LocalWrites(open.descriptor);
+      await open.writes.write(offset, bytes);
+      return { size: sizeOf(open.descriptor), end: offset + bytes.length };
     });
   }
 
@@ -338,7 +378,7 @@ class Local implements LocalTree {
 
   #remember(handle: Handle, descriptor: number, flags: number, file: string): void {
     const appended = Promise.resolve();
-    this.#handles.set(handle, { descriptor, flags, file, running: 0, idle: undefined, appended });
+    this.#handles.set(handle, { descriptor, flags, file, running: 0, idle: undefined, writes: undefined, appended });
   }
 
   /** Runs what uses the descriptor, which stays open until it is done. */

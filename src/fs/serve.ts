@@ -4,6 +4,7 @@
  * Does not own: confinement to the folder (the tree's), leases themselves (leases.ts), exactly-once (the channel's).
  */
 import { attributeHandlers } from './serve-attributes.ts';
+import { creationHandlers } from './serve-creation.ts';
 import { fileHandlers } from './serve-files.ts';
 import { nameHandlers } from './serve-names.ts';
 import { ServedPeer, type ServedHandlers, type ServingOptions } from './served-peer.ts';
@@ -30,6 +31,7 @@ export function createServing(options: ServingOptions): Serving {
     renewLeases: peer.heard(async (_, { callId }) => ({ reply: { leaseMs: peer.term.renew(callId) } })),
     ...nameHandlers(peer),
     ...attributeHandlers(peer),
+    ...creationHandlers(peer),
     ...fileHandlers(peer),
   };
   return { handlers, close: () => peer.close() };

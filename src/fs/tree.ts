@@ -7,6 +7,7 @@
  * would need the target of a symbolic link fails with ELOOP.
  */
 import type { ByteString } from '../bytestring.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { Attributes, DirectoryEntry } from '../wire/schema.ts';
 
 /** A number that stands for an open file or directory of one Tree; never 0; reused after release. */
@@ -171,6 +172,12 @@ export interface ReadFiles {
   readonly bytes: Uint8Array;
 }
 
+/** A file that was opened and written by one call. */
+export interface CreatedFile extends Omit<OpenedFile, 'firstBytes'> {
+  /** What failed after the opening: writing, or setting attributes. */
+  readonly failure: ErrorCode | undefined;
+}
+
 /** A Tree over real (or remembered) files that others may change behind its back, and that tells of it. */
 export interface WatchedTree extends Tree {
   /**
@@ -178,6 +185,17 @@ export interface WatchedTree extends Tree {
    * several names, not to be read, too large for what is left of `room` (bytes).
    */
   readFiles(directory: ByteString, names: readonly ByteString[], room: number): Promise<ReadFiles>;
+  /**
+   * open, write at the beginning, and setattr by the handle, with nobody else in between.
+   * @param options `flags` have `create`. @param bytes must stay unchanged until the promise settles.
+   * @param change without owner, group and size.
+   */
+  createFile(
+    path: ByteString,
+    options: Omit<OpenOptions, 'wantBytes'>,
+    bytes: Uint8Array,
+    change: AttributeChange,
+  ): Promise<CreatedFile>;
   /**
    * Begins to tell of changes that others than this tree's callers make to the directory, to the names in it and to
    * the files those stand for. Calls are counted: as many unwatch() end it.

@@ -250,6 +250,15 @@ const attributesReply = {
   leaseMs,
 } as const satisfies Fields;
 
+/** Attributes to be set; `valid` bits of SETATTR say which. */
+const attributeFields = {
+  mode: { type: 'u32', doc: 'permission bits', limit: 0o7777 },
+  atimeSec: { type: 'i64', doc: 'seconds' },
+  atimeNsec: { type: 'u32', doc: 'nanoseconds', limit: 999_999_999 },
+  mtimeSec: { type: 'i64', doc: 'seconds' },
+  mtimeNsec: { type: 'u32', doc: 'nanoseconds', limit: 999_999_999 },
+} as const satisfies Fields;
+
 const done = { change } as const satisfies Fields;
 
 /** Of calls that change names: what became of the directories, so that the caller need not ask. */
@@ -451,6 +460,32 @@ export const MESSAGES = {
       ...namesReply,
     },
     replyPayload: LIMITS.pieceBytes,
+  }),
+  createFile: call({
+    tag: 65,
+    from: 'client',
+    idempotent: false,
+    doc: 'Opens a regular file as `open` does, creating it; writes the payload to its beginning; then sets attributes as `setattr` does. What fails after the opening is told in `failure`: the file stays as it is then, and the handle is good.',
+    request: {
+      share,
+      path: path('the file'),
+      flags: { type: 'u32', doc: "as open's; without 8 it fails (EINVAL)", limit: 255 },
+      permissions,
+      uid,
+      gid,
+      valid: { type: 'u32', doc: "setattr's bits, but those of owner, group and size", limit: 241 },
+      ...attributeFields,
+    },
+    requestPayload: LIMITS.pieceBytes,
+    reply: {
+      handle,
+      created: { type: 'bool', doc: 'whether the file is new' },
+      failure: { type: 'u16', doc: 'number of an error code; 0 if all was done' },
+      attributes: { type: { struct: ATTRIBUTES }, doc: 'after all' },
+      change,
+      leaseMs,
+      ...namesReply,
+    },
   }),
   read: call({
     tag: 44,

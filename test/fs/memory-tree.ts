@@ -7,7 +7,7 @@
  */
 import { isName, nameOf, parentOf, PATH_MAX_BYTES, type ByteString } from '../../src/bytestring.ts';
 import { systemClock, type Clock } from '../../src/clock.ts';
-import { PeerfsError, type ErrorCode } from '../../src/errors.ts';
+import { codeOf, PeerfsError, type ErrorCode } from '../../src/errors.ts';
 import { LockTable } from '../../src/fs/local-locks.ts';
 import type * as tree from '../../src/fs/tree.ts';
 import {
@@ -294,6 +294,23 @@ class Memory implements MemoryTree {
     const firstBytes =
       (flags & OPEN.read) === 0 || options.wantBytes === 0 ? new Uint8Array() : inode.data.read(0, options.wantBytes);
     return { handle, created, attributes: attributesOf(inode), firstBytes };
+  }
+
+  async createFile(
+    path: ByteString,
+    options: Omit<tree.OpenOptions, 'wantBytes'>,
+    bytes: Uint8Array,
+    change: tree.AttributeChange,
+  ): Promise<tree.CreatedFile> {
+    const { handle, created } = await this.open(path, { ...options, wantBytes: 0 });
+    let failure: ErrorCode | undefined;
+    try {
+      if (bytes.length > 0) await this.write(handle, 0, bytes);
+      if (Object.keys(change).length > 0) await this.setattr(path, handle, change);
+    } catch (error) {
+      failure = codeOf(error);
+    }
+    return { handle, created, attributes: await this.getattr(path, handle), failure };
   }
 
   async read(handle: tree.Handle, offset: number, length: number): Promise<Uint8Array> {

@@ -1,0 +1,40 @@
+/** The call of a peer that makes a small file at once: opening, writing, attributes. */
+import { nameOf, parentOf } from '../bytestring.ts';
+import { ERROR_CODES, PeerfsError } from '../errors.ts';
+import { recycle } from '../frame-pool.ts';
+import type { Answer } from '../net/channel.ts';
+import { OPEN, type RequestOf } from '../wire/schema.ts';
+import { attributeChange, contentsChanged, isCovered, namesChanged } from './served-changes.ts';
+import { directoriesAfter, NO_NAMES, soleAfter } from './served-directories.ts';
+import { ServedHandle } from './served-handles.ts';
+import type { ServedHandlers, ServedPeer } from './served-peer.ts';
+
+export function creationHandlers(peer: ServedPeer): ServedHandlers<'createFile'> {
+  async function create(request: RequestOf<'createFile'>, payload: Uint8Array): Promise<Answer<'createFile'>> {
+    const { share, path, flags, permissions, uid, gid } = request;
+    if ((flags & OPEN.create) === 0) throw new PeerfsError('EINVAL', 'nothing is to be created');
+    const served = peer.writable(share);
+    peer.handles.reserve();
+    try {
+      const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
+      const { change } = served.leases;
+      const asked = attributeChange({ ...request, uid: 0, gid: 0, size: 0 });
+      const creating = served.tree.createFile(path, { flags, permissions, uid, gid }, payload, asked);
+      const after = directoriesAfter(served, path);
+      const { handle: opened, created, attributes, failure } = await creating;
+      recycle(payload);
+      peer.checkServed(served, opened);
+      const handle = peer.handles.add(new ServedHandle(served, opened, path, false));
+      await served.leases.changed(served.holder, created ? namesChanged(path) : [contentsChanged(path)]);
+      const names = created ? { ...(await after), ...soleAfter(served, path) } : NO_NAMES;
+      const coveredMs = isCovered(attributes) ? leaseMs : 0;
+      const code = failure === undefined ? 0 : ERROR_CODES[failure].wire;
+      return { reply: { handle, created, failure: code, attributes, change, leaseMs: coveredMs, ...names } };
+    } catch (error) {
+      peer.handles.unreserve();
+      throw error;
+    }
+  }
+
+  return { createFile: peer.heard((request, { payload }) => create(request, payload)) };
+}
