@@ -70,8 +70,8 @@ export function attributeOperations(core: MountCore): AttributeOperations {
 
   function xattrPlace(id: number, name: ByteString, missing: 'ENODATA' | 'EOPNOTSUPP') {
     if (!name.startsWith('user.')) {
-      // Access control lists have no counterpart at the peer; saying so keeps programs from asking for each file.
-      throw new PeerfsError(name.startsWith('system.') ? 'EOPNOTSUPP' : missing);
+      // Labels and access control lists have no counterpart at the peer; saying so keeps programs from asking for each file.
+      throw new PeerfsError(name.startsWith('trusted.') ? missing : 'EOPNOTSUPP');
     }
     const node = core.node(id);
     if (node.kind === 'root') throw new PeerfsError(missing);

@@ -85,13 +85,13 @@ const sent = (delivered: boolean, undo: () => unknown): void => {
 /** Where only the user's attributes cross to the peer: what becomes of the other names. */
 type Namespace = 'user' | 'absent' | 'unsupported';
 /**
- * The kernel asks for security.capability again and again, and ENODATA is the answer that costs programs nothing;
- * for access control lists (system.*) EOPNOTSUPP makes `cp -a` and `ls -l` look no further. Never ENOSYS: after it
- * the kernel would not ask for user.* either.
+ * For security labels, capabilities (security.*) and access control lists (system.*) EOPNOTSUPP makes `cp -a` and `ls -l`
+ * look no further: after ENODATA they would ask for each file. Never ENOSYS: after it the kernel would not ask for
+ * user.* either.
  */
 function namespaceOf(name: string): Namespace {
   if (name.startsWith('user.')) return 'user';
-  return name.startsWith('security.') || name.startsWith('trusted.') ? 'absent' : 'unsupported';
+  return name.startsWith('trusted.') ? 'absent' : 'unsupported';
 }
 const refused = (namespace: Namespace): PeerfsError =>
   new PeerfsError(namespace === 'absent' ? 'ENODATA' : 'EOPNOTSUPP');
