@@ -101,6 +101,8 @@ export class Congestion {
     if (this.inFlight === 0) {
       this.firstSentAt = now;
       this.deliveredAt = now;
+      // What follows a silence says how much there was to send, not how much the path takes.
+      this.#limitedUntil = this.delivered + 1;
     }
     this.inFlight += bytes;
     if (this.#rate === 0) return; // the initial window leaves at once

@@ -127,3 +127,25 @@ test('a blackout of a second is survived', () => {
   pair.run(() => false, 4_000);
   assert.ok((received - before) / 2_000 > RATE * 0.5, `${(received - before) / 2_000}`);
 });
+
+test('small messages now and then do not hold back the bulk that follows', () => {
+  const pair = createPair({
+    link: path100,
+    kcp: { sendWindowSegments: 16_384, receiveWindowSegments: 16_384, stream: true },
+  });
+  let received = 0;
+  pair.b.poll = () => {
+    for (let m = pair.b.kcp.receive(); m !== undefined; m = pair.b.kcp.receive()) received += m.length;
+  };
+  for (let call = 0; call < 100; call++) {
+    pair.a.kcp.send(new Uint8Array(call % 10 === 9 ? 20_000 : 200));
+    pair.run(() => false, (call + 1) * 80);
+    pair.now = (call + 1) * 80;
+  }
+  const before = received;
+  pair.a.poll = () => {
+    while (pair.a.kcp.unacknowledgedBytes < 8e6) pair.a.kcp.send(new Uint8Array(32_768));
+  };
+  pair.run(() => false, 10_000);
+  assert.ok((received - before) / 2_000 > RATE * 0.75, `${(received - before) / 2_000} bytes/ms`);
+});
