@@ -200,6 +200,12 @@ export interface KernelNotifier {
   invalidateEntry(parent: NodeId, name: ByteString): void;
   /** The name is gone; unlike invalidateEntry this also tells inotify watchers. */
   deleteEntry(parent: NodeId, child: NodeId, name: ByteString): void;
+  /**
+   * Puts the whole contents of a file into the kernel's cache, before this returns. Only while nobody has the file open
+   * and with `keepCache` in the answer to an open that is under way.
+   * @returns false if the kernel did not take them.
+   */
+  store?(node: NodeId, contents: Uint8Array): boolean;
   /** Settles when the kernel has taken what was told so far, or after a short while: it may be waiting for us. */
   settled?(): Promise<void>;
 }

@@ -4,6 +4,8 @@ import { LOCK_TYPE, OPEN } from '../wire/schema.ts';
 import type { EntryReply, InterruptSignal, KernelFileSystem, OpenIntent, OpenReply } from './kernel.ts';
 import { versionOf, type MountCore } from './mount-core.ts';
 import type { MountHandle, MountNode } from './mount-node.ts';
+import { isSameFile } from './remote-file.ts';
+import type { KnownFile } from './remote-files.ts';
 import type { RemoteTree } from './remote-tree.ts';
 import type { Handle, OpenedFile } from './tree.ts';
 
@@ -59,6 +61,17 @@ export function fileOperations(core: MountCore): FileOperations {
     return { handle: number, keepCache, directIo: intent.append || intent.direct, cacheDirectory: false };
   }
 
+  /** The kernel has the contents before it asks for them, if nobody has the file open. */
+  function openedKnown(node: MountNode, tree: RemoteTree, intent: OpenIntent, known: KnownFile): OpenReply {
+    const { attributes, contents } = known;
+    const isAlone = (node.handles?.size ?? 0) === 0;
+    const hasPages = !node.isForeign && node.pages === versionOf(attributes);
+    const reply = opened(node, tree, intent, known);
+    if (hasPages || !isAlone || node.identity === undefined || !isSameFile(node.identity, attributes)) return reply;
+    const isStored = contents.length > 0 && core.notifier?.store?.(node.id, contents) === true;
+    return isStored ? { ...reply, keepCache: true } : reply;
+  }
+
   function release(number: Handle): void {
     const open = handles.remove(number);
     if (open === undefined) return;
@@ -92,6 +105,9 @@ export function fileOperations(core: MountCore): FileOperations {
       if (intent.write || intent.truncate) core.checkWritable();
       const { tree } = core.shareOf(node);
       const path = core.pathOf(node);
+      const isPlain = intent.read && !intent.write && !intent.truncate && !intent.append && !intent.direct;
+      const known = isPlain ? tree.openKnown(path, flagsOf(intent)) : undefined;
+      if (known !== undefined) return openedKnown(node, tree, intent, known);
       const options = {
         flags: flagsOf(intent),
         permissions: 0,

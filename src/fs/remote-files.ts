@@ -24,6 +24,12 @@ const NOTHING = new Uint8Array(0);
 /** Tuning: so much of a file comes with its opening on a slow path, bytes. */
 const SLOW_FIRST_BYTES = 16 * 1024;
 
+/** A file that was opened without asking the server. */
+export interface KnownFile extends OpenedFile {
+  /** All of it; holds until the event loop's next turn. */
+  readonly contents: Uint8Array;
+}
+
 export class RemoteFileOperations {
   readonly #share: RemoteShare;
   readonly #handles: RemoteHandles;
@@ -50,7 +56,7 @@ export class RemoteFileOperations {
   }
 
   /** Opens for reading what is at hand whole, without asking the server. @returns undefined if it is not. */
-  openKnown(path: ByteString, flags: number): OpenedFile | undefined {
+  openKnown(path: ByteString, flags: number): KnownFile | undefined {
     const share = this.#share;
     const [directory, name] = [parentOf(path), nameOf(path)];
     const attributes = share.cache.find(directory, name);
@@ -60,7 +66,8 @@ export class RemoteFileOperations {
     const open = this.#newHandle(file, path, flags, 0, contents);
     open.isLeased = true;
     this.#prefetch.opened(directory, name);
-    return { handle: this.#handles.add(open), created: false, attributes, firstBytes: NOTHING };
+    const handle = this.#handles.add(open);
+    return { handle, created: false, attributes, firstBytes: NOTHING, contents: contents.bytes };
   }
 
   #openMissed(path: ByteString, options: OpenOptions): Promise<OpenedFile> {

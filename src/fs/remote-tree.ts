@@ -7,7 +7,7 @@ import { codeOf, PeerfsError } from '../errors.ts';
 import { ATTRIBUTE_FLAGS, RENAME, SETATTR, SOLE, type Attributes, type RequestOf } from '../wire/schema.ts';
 import { RemoteDirectories } from './remote-directories.ts';
 import type { FileIdentity } from './remote-file.ts';
-import { RemoteFileOperations } from './remote-files.ts';
+import { RemoteFileOperations, type KnownFile } from './remote-files.ts';
 import { RemoteHandles } from './remote-handles.ts';
 import { FilePrefetch } from './remote-prefetch.ts';
 import { RemoteShare, type InvalidateListener, type RemoteShareOptions } from './remote-share.ts';
@@ -19,6 +19,8 @@ export interface RemoteTree extends tree.Tree {
   leaseOf(path: ByteString): number;
   /** What is cached of the path, under a lease: null if it does not exist, undefined if nothing is known. */
   known(path: ByteString): Attributes | null | undefined;
+  /** Opens for reading a file that is at hand whole, without asking the peer. @returns undefined if it is not. */
+  openKnown(path: ByteString, flags: number): KnownFile | undefined;
   /** As read(), in parts that follow each other: for who can use them without putting them together. */
   readParts(handle: tree.Handle, offset: number, length: number): Promise<readonly Uint8Array[]>;
   /** Called when something cached was recalled, before the recall is answered. @returns a function that ends it. */
@@ -196,6 +198,10 @@ class Remote implements RemoteTree {
     const isExchange = (flags & RENAME.exchange) !== 0;
     this.#share.renamed(path, newPath, isExchange, sentAt, reply);
     this.#handles.renamed(path, newPath, isExchange);
+  }
+
+  openKnown(path: ByteString, flags: number): KnownFile | undefined {
+    return this.#files.openKnown(path, flags);
   }
 
   open(path: ByteString, options: tree.OpenOptions): Promise<tree.OpenedFile> {

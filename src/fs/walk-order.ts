@@ -7,8 +7,10 @@ import type { ByteString } from '../bytestring.ts';
 /** Tuning. This far ahead of one that was opened lately still counts as the next: some are skipped, many run at once. */
 const MAX_SKIP = 3;
 const REMEMBERED = 16;
-/** With a lead of so many an order is not doubted by a few opens that are out of it. */
-const MAX_SCORE = 8;
+/** What an open says for an order in which it comes next, or soon; and how much of what earlier ones said stays. */
+const NEXT = 2;
+const SOON = 1;
+const STAYS = 3 / 4;
 
 /** A regular file of the directory, in the order of the listing. */
 export interface WalkedFile {
@@ -57,19 +59,20 @@ export class WalkOrder {
     for (const [index, { positions }] of this.#sequences.entries()) {
       const at = positions.get(name);
       if (at === undefined) return;
-      const isNext = this.#recent.some((earlier) => {
+      let says = 0;
+      for (const earlier of this.#recent) {
         const ahead = at - (positions.get(earlier) ?? at);
-        return ahead > 0 && ahead <= MAX_SKIP;
-      });
-      const score = this.#scores[index] ?? 0;
-      const now = isNext ? Math.min(MAX_SCORE, score + 1) : score >> 1;
-      this.#scores[index] = now;
-      best = Math.max(best, now);
+        if (ahead > 0 && ahead <= MAX_SKIP) says = Math.max(says, ahead === 1 ? NEXT : SOON);
+      }
+      const score = (this.#scores[index] ?? 0) * STAYS + says;
+      this.#scores[index] = score;
+      best = Math.max(best, score);
     }
     this.#recent.push(name);
     if (this.#recent.length > REMEMBERED) this.#recent.shift();
     const current = this.#chosen === undefined ? -1 : this.#sequences.indexOf(this.#chosen);
-    if (best > 0 && (this.#scores[current] ?? -1) < best) this.#chosen = this.#sequences[this.#scores.indexOf(best)];
+    if (best >= SOON && (this.#scores[current] ?? -1) < best)
+      this.#chosen = this.#sequences[this.#scores.indexOf(best)];
   }
 }
 

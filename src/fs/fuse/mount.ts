@@ -76,7 +76,9 @@ async function serve(
     throw cause instanceof PeerfsError ? cause : new PeerfsError('MOUNT_FAILED', 'The kernel sent no greeting.');
   }
   greeted = true;
-  const notifier = new Notifier(startNotifyWorker(session.descriptor));
+  const notifier = new Notifier(startNotifyWorker(session.descriptor), (node, contents) =>
+    session.store(node, contents),
+  );
   void ended.then(() => notifier.close());
   if (asRoot) void raiseReadAhead(mountpoint);
 

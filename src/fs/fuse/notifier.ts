@@ -45,6 +45,7 @@ export interface BatchWriter {
 }
 
 export class Notifier implements KernelNotifier {
+  readonly store: (node: NodeId, contents: Uint8Array) => boolean;
   readonly #writer: BatchWriter;
   readonly #inodes = new Map<NodeId, Range>();
   /** Keyed by kind, parent and name. */
@@ -56,8 +57,10 @@ export class Notifier implements KernelNotifier {
   #allNames = false;
   #whenSettled: (() => void)[] = [];
 
-  constructor(writer: BatchWriter) {
+  /** @param store writes at once. */
+  constructor(writer: BatchWriter, store: (node: NodeId, contents: Uint8Array) => boolean = () => false) {
     this.#writer = writer;
+    this.store = store;
     writer.onResult = ({ done, absent, failed }) => {
       this.#counts.done += done;
       this.#counts.absent += absent;

@@ -109,6 +109,7 @@ export const FOPEN = { DIRECT_IO: 1, KEEP_CACHE: 2, CACHE_DIR: 8, PARALLEL_DIREC
 export const NOTIFY = {
   INVAL_INODE: 2,
   INVAL_ENTRY: 3,
+  STORE: 4,
   DELETE: 6,
   /** Since 7.44: every name is stale. */
   INC_EPOCH: 8,

@@ -4,9 +4,9 @@
  */
 import { createDeviceBuffer, writeDevice, writeDeviceParts, type DeviceBuffer } from '../../sys/fuse-device.ts';
 import { errnoOf } from '../../sys/errno.ts';
-import type { AttributesReply, EntryReply, KernelAttributes, OpenReply } from '../kernel.ts';
+import type { AttributesReply, EntryReply, KernelAttributes, NodeId, OpenReply } from '../kernel.ts';
 import type { FileSystemStatus, LockRange } from '../tree.ts';
-import { FOPEN } from './protocol.ts';
+import { FOPEN, NOTIFY } from './protocol.ts';
 import type { FuseRequest } from './request.ts';
 import {
   ATTR,
@@ -15,6 +15,7 @@ import {
   FILE_LOCK,
   GETXATTR_OUT,
   LSEEK_OUT,
+  NOTIFY_STORE_OUT,
   OPEN_OUT,
   OUT_HEADER,
   STATFS_OUT,
@@ -117,6 +118,27 @@ export class Replies {
   /** @param buffer with room for the header before `length` bytes of body. */
   buffer(request: FuseRequest, buffer: DeviceBuffer, length: number): boolean {
     return this.#send(request, buffer, length);
+  }
+
+  /**
+   * Not an answer: puts the whole contents of a file into the kernel's cache. Only while nobody has the file open: the
+   * kernel waits for its own reads of it, which would wait for us.
+   * @returns false if the kernel did not take it.
+   */
+  store(node: NodeId, contents: Uint8Array): boolean {
+    if (this.#closed) return false;
+    const { words } = this.#out;
+    const { word, sizeBytes } = NOTIFY_STORE_OUT;
+    words[OUT_HEADER.word.len] = HEADER_BYTES + sizeBytes + contents.length;
+    // The code stands where answers have their error; that unique is 0 tells them apart.
+    words[OUT_HEADER.word.error] = NOTIFY.STORE;
+    words[OUT_HEADER.word.unique] = 0;
+    words[OUT_HEADER.word.unique + 1] = 0;
+    writeNumber(words, BODY_WORD + word.nodeid, node);
+    writeNumber(words, BODY_WORD + word.offset, 0);
+    words[BODY_WORD + word.size] = contents.length;
+    words[BODY_WORD + word.padding] = 0;
+    return writeDeviceParts(this.#descriptor, this.#out.address, HEADER_BYTES + sizeBytes, [contents]) >= 0;
   }
 
   /** The answer to WRITE and COPY_FILE_RANGE. */

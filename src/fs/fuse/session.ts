@@ -19,7 +19,7 @@ import {
   type DeviceWatcher,
 } from '../../sys/fuse-device.ts';
 import { hasEndingSignal } from '../../sys/pending-signals.ts';
-import type { KernelFileSystem } from '../kernel.ts';
+import type { KernelFileSystem, NodeId } from '../kernel.ts';
 import { negotiate, type Agreement } from './negotiation.ts';
 import { OPERATIONS } from './operations.ts';
 import { PendingRequests } from './pending-requests.ts';
@@ -106,6 +106,11 @@ export class FuseSession {
       pending: this.#pending.size,
       undelivered: this.#replies.undelivered,
     };
+  }
+
+  /** As KernelNotifier.store(). */
+  store(node: NodeId, contents: Uint8Array): boolean {
+    return !this.#ended && this.#replies.store(node, contents);
   }
 
   /** Answers everything that waits with this error; the session goes on. */

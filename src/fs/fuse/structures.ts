@@ -225,6 +225,13 @@ export const NOTIFY_INVAL_ENTRY_OUT = structure('fuse_notify_inval_entry_out', {
   namelen: 'u32',
   flags: 'u32',
 });
+/** The data follow. */
+export const NOTIFY_STORE_OUT = structure('fuse_notify_store_out', {
+  nodeid: 'u64',
+  offset: 'u64',
+  size: 'u32',
+  padding: 'u32',
+});
 export const NOTIFY_DELETE_OUT = structure('fuse_notify_delete_out', {
   parent: 'u64',
   child: 'u64',

@@ -72,6 +72,7 @@ export class MemoryKernelFileSystem implements KernelFileSystem {
   readonly #options: MemoryOptions;
   readonly #nodes = new Map<NodeId, Node>();
   readonly #handles = new Map<Handle, OpenFile>();
+  #reads = 0;
   readonly #locks = new MemoryLocks();
   readonly #root: Node;
   #nextNode = ROOT_NODE;
@@ -86,10 +87,15 @@ export class MemoryKernelFileSystem implements KernelFileSystem {
   // What tests look at.
 
   /** Sum of the kernel's references to nodes, root excepted, and what is open. */
-  counts(): { lookups: number; nodes: number; handles: number } {
+  counts(): { lookups: number; nodes: number; handles: number; reads: number } {
     let lookups = 0;
     for (const node of this.#nodes.values()) if (node.id !== ROOT_NODE) lookups += node.lookups;
-    return { lookups, nodes: this.#nodes.size, handles: this.#handles.size };
+    return { lookups, nodes: this.#nodes.size, handles: this.#handles.size, reads: this.#reads };
+  }
+
+  /** The node of a name in the root; one that does not exist if there is none. */
+  nodeOf(name: string): NodeId {
+    return this.#root.children.get(name as ByteString)?.node.id ?? Number.MAX_SAFE_INTEGER;
   }
 
   /** Changes a file in the root behind the kernel's back. @returns its node. */
@@ -225,6 +231,7 @@ export class MemoryKernelFileSystem implements KernelFileSystem {
   }
 
   async read(handle: Handle, offset: number, length: number, context: RequestContext): Promise<readonly Uint8Array[]> {
+    this.#reads += 1;
     const bytes = await this.#read(handle, offset, length, context);
     const half = bytes.length >> 1;
     // Gone a turn later, so that a binding that looks at them too late is found out.

@@ -22,6 +22,8 @@ export type NodeCommand =
   | { readonly do: 'counts' }
   /** Changes a file behind the kernel's back, and tells it if asked to. */
   | { readonly do: 'change'; readonly name: string; readonly text: string; readonly notify: boolean }
+  /** Gives the kernel contents of a file that nobody has open. */
+  | { readonly do: 'store'; readonly name: string; readonly text: string }
   | { readonly do: 'vanish'; readonly name: string; readonly notify: boolean }
   | { readonly do: 'unmount' };
 
@@ -48,8 +50,11 @@ try {
       case 'change': {
         const node = fileSystem.change(command.name, command.text);
         if (command.notify) mount.notifier.invalidateInode(node, 0, 0);
+        await mount.notifier.settled?.();
         return node;
       }
+      case 'store':
+        return mount.notifier.store?.(fileSystem.nodeOf(command.name), Buffer.from(command.text));
       case 'vanish': {
         const node = fileSystem.vanish(command.name);
         if (command.notify) mount.notifier.deleteEntry(1, node, command.name as ByteString);

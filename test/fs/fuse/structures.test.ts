@@ -58,6 +58,7 @@ const SIZES: Readonly<Record<string, number>> = {
   fuse_dirent: 24,
   fuse_notify_inval_inode_out: 24,
   fuse_notify_inval_entry_out: 16,
+  fuse_notify_store_out: 24,
   fuse_notify_delete_out: 24,
 };
 
