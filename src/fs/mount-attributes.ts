@@ -3,7 +3,7 @@ import { ROOT, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
 import type { AttributesReply, KernelFileSystem } from './kernel.ts';
-import type { MountCore } from './mount-core.ts';
+import { attributesMs, type MountCore } from './mount-core.ts';
 import { openHandle } from './mount-names.ts';
 import type { MountNode } from './mount-node.ts';
 import { isSameFile } from './remote-file.ts';
@@ -29,9 +29,9 @@ export function attributeOperations(core: MountCore): AttributeOperations {
   const { nodes } = core;
 
   function reply(node: MountNode, path: ByteString | undefined, found: Attributes): AttributesReply {
-    const attributesMs = path === undefined ? 0 : (node.share?.tree.leaseOf(path) ?? 0);
-    if (attributesMs > 0) node.keptUntil = Math.max(node.keptUntil, core.clock.now() + attributesMs);
-    return { attributes: core.attributes(node, found), attributesMs };
+    const leaseMs = path === undefined ? 0 : (node.share?.tree.leaseOf(path) ?? 0);
+    if (leaseMs > 0) node.keptUntil = Math.max(node.keptUntil, core.clock.now() + leaseMs);
+    return { attributes: core.attributes(node, found), attributesMs: attributesMs(found, leaseMs) };
   }
 
   async function getattr(node: MountNode, handle: Handle): Promise<AttributesReply> {
@@ -112,6 +112,10 @@ export function attributeOperations(core: MountCore): AttributeOperations {
       const open = own === 0 && path === undefined ? openHandle(node) : own;
       if (path === undefined && open === 0) throw new PeerfsError('ESTALE', 'the file has no name any more');
       if (Object.keys(allowed).length === 0) {
+        const held = path === undefined ? undefined : tree.held(path);
+        if (held !== undefined && node.identity !== undefined && isSameFile(held, node.identity)) {
+          return reply(node, path, held);
+        }
         return core.wait(
           context,
           node.kind === 'file' ? getattr(node, own) : Promise.resolve(core.ownAttributes(node)),

@@ -6,6 +6,7 @@ import { join, NAME_MAX_BYTES, PATH_MAX_BYTES, ROOT, type ByteString } from '../
 import type { Clock } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
+import { isProvisional } from './creation.ts';
 import type {
   AttributesReply,
   EntryReply,
@@ -24,6 +25,11 @@ import type { RemoteTree } from './remote-tree.ts';
 
 /** Tuning: how long the kernel may keep what we know without asking anybody (peers' folders), milliseconds. */
 const OWN_MS = 1000;
+/**
+ * The same of attributes of a file that the server does not know yet: it gives other times, milliseconds. Once it was
+ * written to they are not kept at all: who looks then may want to know it again.
+ */
+const PROVISIONAL_MS = 20;
 const BLOCK = 4096;
 
 export interface MountFileSystemOptions {
@@ -150,9 +156,18 @@ export class MountCore {
       node: node.id,
       generation: 0,
       attributes: this.attributes(node, found),
-      attributesMs: leaseMs,
+      attributesMs: attributesMs(found, leaseMs),
       entryMs: leaseMs,
     };
+  }
+
+  /** A file that was made here first is at the server: its node is known by what it is there from now on. */
+  made(share: MountedShare, first: Attributes, now: Attributes): void {
+    const node = this.nodes.identify(share, first, now);
+    if (node === undefined) return;
+    const [said, is] = [this.attributes(node, first), this.attributes(node, now)];
+    const isSame = said.mode === is.mode && said.uid === is.uid && said.gid === is.gid && said.nlink === is.nlink;
+    if (!isSame) this.notifier?.invalidateInode(node.id, 0, -1);
   }
 
   /** Counts the lookup and hands out. */
@@ -256,6 +271,10 @@ export class MountCore {
     });
   }
 }
+
+/** How long the kernel may keep attributes of a name that it may keep for `leaseMs`. */
+export const attributesMs = (found: Attributes, leaseMs: number): number =>
+  !isProvisional(found) ? leaseMs : found.size > 0 ? 0 : Math.min(leaseMs, PROVISIONAL_MS);
 
 export const versionOf = (attributes: Attributes): string =>
   `${attributes.size} ${attributes.mtimeSec} ${attributes.mtimeNsec} ${attributes.ctimeSec} ${attributes.ctimeNsec}`;

@@ -46,8 +46,8 @@ export interface MountNode {
   readonly share: MountedShare | undefined;
   /** Top of its share: the path is ''. */
   readonly isTop: boolean;
-  /** Changes when an unknown birth becomes known, never otherwise. */
-  readonly identity: FileIdentity | undefined;
+  /** Changes once, for a file that was made here first: when it is at its server. */
+  identity: FileIdentity | undefined;
   /** st_ino. */
   readonly inode: bigint;
   /** As last heard. */

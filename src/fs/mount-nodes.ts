@@ -63,6 +63,20 @@ export class MountNodes {
     return node;
   }
 
+  /**
+   * The file that was known as `first` until now is `now` at its server. The number that programs see stays.
+   * @returns its node; undefined if there is none.
+   */
+  identify(share: MountedShare, first: Attributes, now: Attributes): MountNode | undefined {
+    const node = share.nodes.get(first.inode);
+    if (node?.identity === undefined || !isSameFile(node.identity, first)) return undefined;
+    const { inode, device, birthSec, birthNsec } = now;
+    share.nodes.delete(first.inode);
+    share.nodes.set(inode, node);
+    node.identity = { inode, device, birthSec, birthNsec };
+    return node;
+  }
+
   /** Path within the share; undefined if the node has no name any more. */
   pathOf(node: MountNode): ByteString | undefined {
     if (isShareRoot(node)) return ROOT;

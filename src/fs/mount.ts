@@ -37,13 +37,15 @@ export function createMount(options: MountFileSystemOptions): Mount {
       for (const share of folder.all()) {
         if (listening.has(share)) continue;
         const top = () => (share.share === 0 ? node : share.top);
-        listening.set(
-          share,
-          share.tree.onInvalidate((path, what) => {
-            invalidate(core, share, top(), path, what);
-            return core.notifier?.settled?.();
-          }),
-        );
+        const stopInvalidate = share.tree.onInvalidate((path, what) => {
+          invalidate(core, share, top(), path, what);
+          return core.notifier?.settled?.();
+        });
+        const stopMade = share.tree.onMade((first, now) => core.made(share, first, now));
+        listening.set(share, () => {
+          stopInvalidate();
+          stopMade();
+        });
       }
     };
     folder.onNewShare = listen;

@@ -21,6 +21,8 @@ interface KnownDirectory {
   complete: boolean;
   /** Lease epoch in which all of it was learned. */
   epoch: number;
+  /** Sole epoch in which we were told to be alone there; 0: we were not. */
+  soleEpoch: number;
 }
 
 /** A file with other names may be changed where no lease of ours reaches. */
@@ -59,6 +61,30 @@ export class DirectoryCache {
   /** Whether the directory's names are under a lease, so that absence may be remembered. */
   isLeased(directory: ByteString): boolean {
     return this.#valid(directory) !== undefined;
+  }
+
+  /** We were told to be alone in the directory, which is under a lease. */
+  putSole(directory: ByteString): void {
+    const known = this.#valid(directory);
+    if (known !== undefined) known.soleEpoch = this.#lease.soleEpoch;
+  }
+
+  endSole(directory: ByteString): void {
+    const known = this.#directories.get(directory);
+    if (known !== undefined) known.soleEpoch = 0;
+  }
+
+  /** Milliseconds for which nobody else looks at or changes names in the directory, 0 or less if that is not known. */
+  soleLeftMs(directory: ByteString): number {
+    return this.#valid(directory)?.soleEpoch === this.#lease.soleEpoch ? this.#lease.soleLeftMs() : 0;
+  }
+
+  /** The name exists, more is not known. */
+  putName(path: ByteString): void {
+    const known = this.#valid(parentOf(path));
+    if (known === undefined) return;
+    if (!known.entries.has(nameOf(path))) this.#size += 1;
+    known.entries.set(nameOf(path), undefined);
   }
 
   /** Remembers what a reply under a lease said. null: no such name (only where isLeased). */
@@ -155,6 +181,7 @@ export class DirectoryCache {
   /** As a recall says: bits of RECALL. */
   recalled(path: ByteString, what: number): void {
     if (what & (RECALL.attributes | RECALL.contents)) this.forgetAttributes(path);
+    if (what & RECALL.sole) this.endSole(path);
     if (what & RECALL.entries) this.forgetDirectory(path);
     if (what & RECALL.subtree) this.forgetBelow(path);
   }
@@ -183,7 +210,7 @@ export class DirectoryCache {
     const known = this.#valid(directory);
     if (known !== undefined) return known;
     this.forgetDirectory(directory);
-    const fresh: KnownDirectory = { entries: new Map(), complete: false, epoch: this.#lease.epoch };
+    const fresh: KnownDirectory = { entries: new Map(), complete: false, epoch: this.#lease.epoch, soleEpoch: 0 };
     this.#directories.set(directory, fresh);
     return fresh;
   }

@@ -37,7 +37,9 @@ export class RemoteDirectories {
   }
 
   async open(path: ByteString): Promise<Handle> {
-    const { order, lease, cache } = this.#share;
+    const { order, lease, cache, creations } = this.#share;
+    const held = creations.settled(path);
+    if (held !== undefined) await held;
     const sentAt = order.now;
     const known = cache.listing(path);
     const handle = this.#nextHandle();

@@ -5,6 +5,7 @@
 import type { ByteString } from '../bytestring.ts';
 import { OPEN, type Attributes } from '../wire/schema.ts';
 import type { Contents } from './contents-memory.ts';
+import type { Creation } from './creation.ts';
 import type { ReadAhead } from './remote-read-ahead.ts';
 import type { WriteBuffer } from './remote-write-buffer.ts';
 
@@ -22,7 +23,8 @@ export function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
 
 /** One file that is open. */
 export interface RemoteFile {
-  readonly identity: FileIdentity;
+  /** Changes once, for a file that was made here first: when it is at the server. */
+  identity: FileIdentity;
   readonly handles: Set<RemoteHandle>;
   readonly writes: WriteBuffer<RemoteHandle>;
   /** Bytes, as last heard. */
@@ -40,6 +42,8 @@ export interface RemoteHandle {
   whole: Uint8Array | undefined;
   /** The same for good (held): what is left if the file is gone before the server was asked for a number. */
   readonly asOpened: Contents | undefined;
+  /** While it is not at the server, or if it never got there. */
+  creation: Creation | undefined;
   /** Where it was opened; follows our own renames. */
   path: ByteString;
   /** The server's number; 0 before it was needed. */

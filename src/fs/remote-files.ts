@@ -3,13 +3,14 @@
  * looks at the file otherwise waits until its writes have arrived. Handles and their numbers at the server are in
  * remote-handles.ts, locks in remote-locks.ts.
  */
-import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
-import { codeOf, PeerfsError } from '../errors.ts';
+import { nameOf, parentOf, ROOT, type ByteString } from '../bytestring.ts';
+import { codeOf, codeOfWire, PeerfsError } from '../errors.ts';
 import type { CallResult } from '../net/channel.ts';
 import { LIMITS, OPEN, type Attributes } from '../wire/schema.ts';
 import type { Contents } from './contents-memory.ts';
+import type { Creation } from './creation.ts';
 import { SMALL_FILE_BYTES } from './remote-contents.ts';
-import { isSameFile, type RemoteFile, type RemoteHandle } from './remote-file.ts';
+import { isSameFile, type FileIdentity, type RemoteFile, type RemoteHandle } from './remote-file.ts';
 import { checkWhole, RemoteHandles } from './remote-handles.ts';
 import { RemoteLocks } from './remote-locks.ts';
 import type { FilePrefetch } from './remote-prefetch.ts';
@@ -45,6 +46,7 @@ export class RemoteFileOperations {
   }
 
   open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
+    if (this.#share.creations.mayHold(path, options)) return Promise.resolve(this.#hold(path, options));
     if ((options.flags & ~(OPEN.sync | OPEN.dataSync)) !== OPEN.read) return this.#open(path, options);
     const known = this.openKnown(path, options.flags);
     if (known !== undefined) return Promise.resolve(known);
@@ -68,6 +70,27 @@ export class RemoteFileOperations {
     this.#prefetch.opened(directory, name);
     const handle = this.#handles.add(open);
     return { handle, created: false, attributes, firstBytes: NOTHING, contents: contents.bytes };
+  }
+
+  /** Makes a file here first. */
+  #hold(path: ByteString, options: OpenOptions): OpenedFile {
+    const creation = this.#share.creations.hold(path, options, ({ reply }, sentAt) => {
+      const { file } = open;
+      this.#share.files.remove(file);
+      file.identity = identityOf(reply.attributes);
+      this.#share.files.add(file);
+      open.number = reply.handle;
+      open.creation = undefined;
+      open.isLost = false;
+      open.isLeased = reply.leaseMs > 0;
+      file.size = Math.max(reply.attributes.size, file.writes.dirtyEnd);
+      if (reply.failure !== 0) file.writes.fail(open, new PeerfsError(codeOfWire(reply.failure)));
+      this.#share.arrived(creation, sentAt, reply);
+    });
+    const { attributes } = creation;
+    const open = this.#newHandle(this.#newFile(attributes), path, options.flags, 0, undefined);
+    open.creation = creation;
+    return { handle: this.#handles.add(open), created: true, attributes, firstBytes: NOTHING };
   }
 
   #openMissed(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
@@ -113,6 +136,10 @@ export class RemoteFileOperations {
 
   async getattr(open: RemoteHandle, path: ByteString): Promise<Attributes> {
     const share = this.#share;
+    if (open.creation !== undefined) {
+      if (open.creation.isUntouched) return open.creation.attributes;
+      await share.creations.made(open.creation);
+    }
     while (open.file.writes.isDirty) await open.file.writes.drained();
     const known = share.cache.get(path);
     if (known && isSameFile(known, open.file.identity)) return known;
@@ -130,6 +157,9 @@ export class RemoteFileOperations {
     if (open === undefined || (open.flags & OPEN.read) === 0) {
       return Promise.reject(new PeerfsError('EBADF', 'not open for reading'));
     }
+    if (open.creation !== undefined) {
+      return this.#share.creations.made(open.creation).then(() => this.read(handle, offset, length));
+    }
     if (open.whole !== undefined && this.#isLeased(open)) {
       return Promise.resolve([open.whole.subarray(offset, offset + length)]);
     }
@@ -143,6 +173,9 @@ export class RemoteFileOperations {
     if ((open.flags & OPEN.write) === 0) throw new PeerfsError('EBADF', 'not open for writing');
     checkWhole(open);
     if (open.flags & UNBUFFERED) return this.#writeThrough(open, offset, bytes);
+    if (open.creation !== undefined && this.#writeHeld(open, open.creation, offset, bytes)) {
+      return { size: file.size, end: offset + bytes.length };
+    }
     if (bytes.length > 0) {
       if (!file.writes.isDirty) this.#share.changedContents(file);
       const room = file.writes.write(open, offset, bytes);
@@ -151,6 +184,15 @@ export class RemoteFileOperations {
       if (room !== undefined) await room;
     }
     return { size: file.size, end: offset + bytes.length };
+  }
+
+  /** @returns whether the bytes go with the call that makes the file. @throws what that call failed with. */
+  #writeHeld(open: RemoteHandle, creation: Creation, offset: number, bytes: Uint8Array): boolean {
+    if (creation.state === 'failed') throw creation.error;
+    const isTaken = creation.write(offset, bytes);
+    if (isTaken) open.file.size = creation.bytes.length;
+    if (!isTaken || creation.isFull) void this.#share.creations.made(creation).catch(() => undefined);
+    return isTaken;
   }
 
   async fsync(handle: Handle, dataOnly: boolean): Promise<void> {
@@ -178,6 +220,7 @@ export class RemoteFileOperations {
     if (open === undefined) return;
     this.#handles.remove(handle);
     const { file } = open;
+    if (open.creation !== undefined) await this.#share.creations.made(open.creation).catch(() => undefined);
     await file.writes.drained();
     file.writes.forget(open);
     file.handles.delete(open);
@@ -250,6 +293,7 @@ export class RemoteFileOperations {
 
   /** Waits for the file's writes. @throws the error of the handle's own. */
   async #written(open: RemoteHandle): Promise<void> {
+    if (open.creation !== undefined) await this.#share.creations.made(open.creation);
     while (open.file.writes.isDirty) await open.file.writes.drained();
     open.file.writes.throwError(open);
   }
@@ -262,15 +306,15 @@ export class RemoteFileOperations {
   }
 
   async drainAll(): Promise<void> {
+    await this.#share.creations.settled(ROOT);
     await Promise.all([...this.#share.files.all()].map((file) => file.writes.drained()));
   }
 
   #newFile(attributes: Attributes): RemoteFile {
-    const { inode, device, birthSec, birthNsec, size } = attributes;
     const file: RemoteFile = {
-      identity: { inode, device, birthSec, birthNsec },
+      identity: identityOf(attributes),
       handles: new Set(),
-      size,
+      size: attributes.size,
       changes: 0,
       writes: new WriteBuffer<RemoteHandle>(
         (open, offset, bytes) => this.#send(open, offset, bytes).then(() => undefined),
@@ -303,6 +347,7 @@ export class RemoteFileOperations {
       }),
       whole: whole?.bytes,
       asOpened: whole,
+      creation: undefined,
       isLost: whole !== undefined,
       reopening: undefined,
       isBroken: false,
@@ -373,4 +418,8 @@ export class RemoteFileOperations {
     const isNamed = open.isLeased && open.epoch === this.#share.lease.epoch && reply.attributes.nlink > 0;
     if (isNamed) this.#share.learn(open.path, sentAt, reply);
   }
+}
+
+function identityOf({ inode, device, birthSec, birthNsec }: Attributes): FileIdentity {
+  return { inode, device, birthSec, birthNsec };
 }

@@ -81,6 +81,7 @@ export class RemoteHandles {
   /** Opens again what the server has forgotten, then tries once more. */
   async through<T>(open: RemoteHandle, canRepeat: boolean, run: (number: number) => Promise<T>): Promise<T> {
     checkWhole(open);
+    if (open.creation !== undefined) await this.#share.creations.made(open.creation);
     if (open.isLost) await this.#reopened(open);
     const { number } = open;
     try {
@@ -98,7 +99,7 @@ export class RemoteHandles {
 
   /** Lets the server forget the handle. */
   release(open: RemoteHandle): void {
-    if (open.isLost) return;
+    if (open.isLost || open.creation !== undefined) return;
     this.#share.releases.add(open.number);
     // Somebody may be waiting for them.
     if (open.hasLocks) this.#share.releases.flush();

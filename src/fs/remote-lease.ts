@@ -21,7 +21,7 @@ import { CONFIRMATIONS } from './lease-term.ts';
 const MARGIN_MS = 500;
 /** With less than this part of a lease left, using it asks for renewal. */
 const RENEW_PART = 0.5;
-const REMEMBERED_CHANGES = 128;
+const REMEMBERED_CHANGES = 512;
 
 /** The leases of one peer, in time. */
 export class PeerLease {
@@ -36,6 +36,9 @@ export class PeerLease {
   #learnedAt = Number.NEGATIVE_INFINITY;
   /** Renewals still to be asked for. */
   #toConfirm = 0;
+  #soleEpoch = 1;
+  /** The shortest that was told in this sole epoch. */
+  #soleMs = 0;
 
   /** @param renew asks the peer, and tells what it says to heard() and learn() before it settles. */
   constructor(clock: Clock, renew: () => Promise<void>) {
@@ -46,6 +49,7 @@ export class PeerLease {
   /** A call sent at `sentAt` was answered. */
   heard(sentAt: number): void {
     if (this.#leaseMs > 0 && this.#clock.now() >= this.#endsAt()) this.epoch += 1;
+    if (this.#soleMs > 0 && this.soleLeftMs() <= 0) this.endSole();
     if (sentAt > this.#sentAt) this.#sentAt = sentAt;
   }
 
@@ -70,9 +74,31 @@ export class PeerLease {
     return left;
   }
 
+  /** Being alone in a directory, learned in another sole epoch, is over. */
+  get soleEpoch(): number {
+    return this.#soleEpoch;
+  }
+
+  /** The peer promised for so long after the last call that it answers that we are alone in a directory. */
+  learnSole(soleMs: number): void {
+    this.#soleMs = this.#soleMs === 0 ? soleMs : Math.min(this.#soleMs, soleMs);
+  }
+
+  /** Milliseconds for which what was learned of being alone in this sole epoch is good; negative when it is over. */
+  soleLeftMs(): number {
+    return this.#sentAt + this.#soleMs - MARGIN_MS - this.#clock.now();
+  }
+
+  /** Nothing that was learned of being alone is to be relied on. */
+  endSole(): void {
+    this.#soleEpoch += 1;
+    this.#soleMs = 0;
+  }
+
   /** The peer restarted, or is gone. */
   end(): void {
     this.epoch += 1;
+    this.endSole();
   }
 
   #endsAt(): number {
@@ -127,6 +153,12 @@ export class ChangeOrder {
   /** We changed a name in the directory. */
   sawOwnName(directory: ByteString): void {
     this.#add(directory, RECALL.attributes, undefined, true);
+  }
+
+  /** Whether being alone in the directory, as a reply says, was not recalled since. */
+  isSoleCurrent(directory: ByteString, sentAt: number, change: number): boolean {
+    const ends = ({ change: by, what }: SeenChange) => by !== undefined || (what & RECALL.subtree) !== 0;
+    return this.#holds(sentAt, change, (seen) => ends(seen) && touches(seen, directory));
   }
 
   #add(path: ByteString, what: number, change: number | undefined, isOwnName: boolean): void {

@@ -7,10 +7,12 @@ import type { Clock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { CallOptions, CallResult, Channel } from '../net/channel.ts';
-import { RECALL, type Attributes, type CallName, type RequestOf } from '../wire/schema.ts';
+import { RECALL, SOLE, type Attributes, type CallName, type ReplyOf, type RequestOf } from '../wire/schema.ts';
+import type { Creation } from './creation.ts';
 import { DirectoryCache } from './remote-cache.ts';
 import { ContentsMemory } from './contents-memory.ts';
 import { RemoteContents } from './remote-contents.ts';
+import { RemoteCreations } from './remote-creations.ts';
 import { dropContents, RemoteFiles, type RemoteFile } from './remote-file.ts';
 import { ChangeOrder, DirectoryOrder, type PeerLease } from './remote-lease.ts';
 import { RemoteReleases } from './remote-releases.ts';
@@ -37,7 +39,24 @@ export interface LearnedDirectories {
   readonly change: number;
   readonly directories: readonly Attributes[];
   readonly order: number;
+  /** Bits of SOLE, and how long they hold. */
+  readonly sole: number;
+  readonly soleMs: number;
 }
+
+/** Tells that a file, known by what it was said to be at first, is at the server. */
+export type MadeListener = (first: Attributes, now: Attributes) => void;
+
+/** Calls that make or remove names. */
+const NAME_CALLS: ReadonlySet<CallName> = new Set<CallName>([
+  'mkdir',
+  'mknod',
+  'symlink',
+  'link',
+  'unlink',
+  'rmdir',
+  'rename',
+]);
 
 /** What a reply says of a file. */
 export interface LearnedAttributes {
@@ -57,8 +76,10 @@ export class RemoteShare {
   readonly order = new ChangeOrder();
   readonly files = new RemoteFiles();
   readonly releases: RemoteReleases;
+  readonly creations: RemoteCreations;
   readonly #directoryOrder = new DirectoryOrder();
   readonly #listeners = new Set<InvalidateListener>();
+  readonly #madeListeners = new Set<MadeListener>();
 
   constructor({ channel, share, lease, contents, clock, log }: RemoteShareOptions) {
     this.channel = channel;
@@ -69,9 +90,25 @@ export class RemoteShare {
     this.contents = new RemoteContents(contents ?? new ContentsMemory());
     this.cache = new DirectoryCache(lease, this.contents);
     this.releases = new RemoteReleases(clock, (handles) => this.call('release', { handles }));
+    this.creations = new RemoteCreations({
+      share,
+      cache: this.cache,
+      order: this.order,
+      clock,
+      isLive: () => channel.state === 'live',
+      send: (request, payload) => this.releases.opening(() => this.call('createFile', request, { payload })),
+      failed: (creation) => this.#creationFailed(creation),
+    });
   }
 
   call<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions<M>): Promise<CallResult<M>> {
+    const held = this.creations.before(name, request);
+    const run = () =>
+      held === undefined ? this.#call(name, request, options) : held.then(() => this.#call(name, request, options));
+    return NAME_CALLS.has(name) ? this.creations.changing(request, run) : run();
+  }
+
+  #call<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions<M>): Promise<CallResult<M>> {
     const sentAt = this.clock.now();
     return this.channel.call(name, request, options).then((result) => {
       this.lease.heard(sentAt);
@@ -124,8 +161,27 @@ export class RemoteShare {
     const isCurrent = this.order.isCurrent(path, sentAt, reply.change);
     this.changedName(path);
     if (isCurrent && reply.leaseMs > 0) this.cache.put(path, reply.attributes);
+    else if (this.order.isDirectoryCurrent(parentOf(path), sentAt, reply.change)) this.cache.putName(path);
     else this.cache.forget(path);
     this.#learnDirectories([parentOf(path)], sentAt, reply);
+  }
+
+  /** A file that was held back is at the server. */
+  arrived(creation: Creation, sentAt: number, reply: ReplyOf<'createFile'>): void {
+    const first = creation.attributes;
+    if (reply.created) this.made(creation.path, sentAt, reply);
+    else this.changedFile(creation.path);
+    for (const listener of this.#madeListeners) listener(first, reply.attributes);
+  }
+
+  #creationFailed({ path, error }: Creation): void {
+    const code = codeOf(error);
+    this.log.debug('creation-failed', { code });
+    // Others that are made here first would fail alike.
+    if (code !== 'EEXIST') this.lease.endSole();
+    this.changedName(path);
+    this.cache.forget(path);
+    for (const listener of this.#listeners) void listener(path, RECALL.subtree);
   }
 
   /** A name was removed by us. */
@@ -169,6 +225,14 @@ export class RemoteShare {
       const isCovered = this.cache.isLeased(parentOf(directory));
       if (isCovered && this.order.isDirectoryCurrent(directory, sentAt, change)) this.cache.put(directory, attributes);
     }
+    const last = paths.at(-1);
+    if (last !== undefined && (reply.sole & SOLE.parent) !== 0) this.learnSole(last, sentAt, reply);
+  }
+
+  /** We were told to be alone in the directory, which is under a lease. */
+  learnSole(directory: ByteString, sentAt: number, { change, soleMs }: LearnedDirectories): void {
+    this.lease.learnSole(soleMs);
+    if (this.order.isSoleCurrent(directory, sentAt, change)) this.cache.putSole(directory);
   }
 
   /** We changed the file at `path`; its attributes are not known now. */
@@ -216,6 +280,8 @@ export class RemoteShare {
       }
     }
     for (const told of [...this.#listeners].map((listener) => listener(path, what))) await told;
+    // From here on nothing more is held back there.
+    if (what & RECALL.sole) await this.creations.settled(path);
   }
 
   /** The peer's node is another one now: nothing that the old one said counts. */
@@ -223,6 +289,11 @@ export class RemoteShare {
     this.cache.clear();
     this.releases.forget();
     this.#directoryOrder.clear();
+  }
+
+  onMade(listener: MadeListener): () => void {
+    this.#madeListeners.add(listener);
+    return () => this.#madeListeners.delete(listener);
   }
 
   onInvalidate(listener: InvalidateListener): () => void {

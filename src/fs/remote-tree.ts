@@ -4,13 +4,14 @@
  */
 import { fromBytes, nameOf, NAME_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
-import { ATTRIBUTE_FLAGS, RENAME, SETATTR, SOLE, type Attributes, type RequestOf } from '../wire/schema.ts';
+import { ATTRIBUTE_FLAGS, RENAME, SOLE, type Attributes } from '../wire/schema.ts';
 import { RemoteDirectories } from './remote-directories.ts';
 import type { FileIdentity } from './remote-file.ts';
 import { RemoteFileOperations, type KnownFile } from './remote-files.ts';
 import { RemoteHandles } from './remote-handles.ts';
 import { FilePrefetch } from './remote-prefetch.ts';
-import { RemoteShare, type InvalidateListener, type RemoteShareOptions } from './remote-share.ts';
+import { setattrFields } from './remote-setattr.ts';
+import { RemoteShare, type InvalidateListener, type MadeListener, type RemoteShareOptions } from './remote-share.ts';
 import type * as tree from './tree.ts';
 
 export interface RemoteTree extends tree.Tree {
@@ -21,10 +22,17 @@ export interface RemoteTree extends tree.Tree {
   known(path: ByteString): Attributes | null | undefined;
   /** Opens for reading a file that is at hand whole, without asking the peer. @returns undefined if it is not. */
   openKnown(path: ByteString, flags: number): KnownFile | undefined;
+  /** What can be said of a file that was made here first, as long as the server has not heard of it. */
+  held(path: ByteString): Attributes | undefined;
   /** As read(), in parts that follow each other: for who can use them without putting them together. */
   readParts(handle: tree.Handle, offset: number, length: number): Promise<readonly Uint8Array[]>;
   /** Called when something cached was recalled, before the recall is answered. @returns a function that ends it. */
   onInvalidate(listener: InvalidateListener): () => void;
+  /**
+   * Called when a file that was made here first is at the server: what was said of it (isProvisional) and what it is.
+   * @returns a function that ends it.
+   */
+  onMade(listener: MadeListener): () => void;
   /** Tells which inode numbers programs see: some open the files of a directory in their order. */
   shownInodes(shown: (identity: FileIdentity) => bigint): void;
   /** Settles when nothing is unwritten. */
@@ -63,8 +71,19 @@ class Remote implements RemoteTree {
   }
 
   known(path: ByteString): Attributes | null | undefined {
+    const creation = this.#share.creations.at(path);
+    if (creation !== undefined) return creation.isUntouched ? creation.attributes : undefined;
     const known = this.#share.cache.get(path);
     return known === undefined || known === null ? known : this.#share.withUnwritten(known);
+  }
+
+  held(path: ByteString): Attributes | undefined {
+    const creation = this.#share.creations.at(path);
+    return creation?.state === 'held' ? creation.attributes : undefined;
+  }
+
+  onMade(listener: MadeListener): () => void {
+    return this.#share.onMade(listener);
   }
 
   onInvalidate(listener: InvalidateListener): () => void {
@@ -101,6 +120,9 @@ class Remote implements RemoteTree {
     if (open !== undefined) return this.#files.getattr(open, path);
     if (handle !== 0 && !this.#directories.has(handle)) return Promise.reject(new PeerfsError('EBADF'));
     if (nameOf(path).length > NAME_MAX_BYTES) return Promise.reject(new PeerfsError('ENAMETOOLONG'));
+    const creation = this.#share.creations.at(path);
+    if (creation !== undefined)
+      return creation.isUntouched ? Promise.resolve(creation.attributes) : this.#getattr(path);
     const known = this.#share.cache.get(path);
     if (known === null) return Promise.reject(new PeerfsError('ENOENT'));
     if (known !== undefined && this.#share.files.find(known)?.writes.isDirty !== true) return Promise.resolve(known);
@@ -108,6 +130,9 @@ class Remote implements RemoteTree {
   }
 
   async setattr(path: ByteString, handle: tree.Handle, change: tree.AttributeChange): Promise<Attributes> {
+    // The kernel says by path, too, what a program does by descriptor.
+    const creation = handle === 0 ? this.#share.creations.at(path) : this.#handles.find(handle)?.creation;
+    if (creation?.set(change) === true) return creation.attributes;
     const open = handle === 0 ? undefined : await this.#files.beforeChange(handle);
     if (open === undefined) await this.#share.settled(path, false);
     const file = open?.file;
@@ -144,7 +169,10 @@ class Remote implements RemoteTree {
     const { reply } = await this.#share.mutate('mkdir', { share: this.share, path, permissions, ...owner });
     const isCurrent = this.#share.order.isListingCurrent(path, sentAt, reply.change);
     this.#share.made(path, sentAt, reply);
-    if (isCurrent && (reply.sole & SOLE.made) !== 0) this.#share.cache.putEmpty(path);
+    if ((reply.sole & SOLE.made) !== 0) {
+      if (isCurrent) this.#share.cache.putEmpty(path);
+      this.#share.learnSole(path, sentAt, reply);
+    }
     return reply.attributes;
   }
 
@@ -329,30 +357,4 @@ class Remote implements RemoteTree {
       throw codeOf(error) === 'ENOENT' ? new PeerfsError('EIO', 'outcome unknown', { cause: error }) : error;
     }
   }
-}
-
-type SetattrFields = Omit<RequestOf<'setattr'>, 'share' | 'path' | 'handle'>;
-
-function setattrFields(change: tree.AttributeChange): SetattrFields {
-  const { mode, uid, gid, size, atime, mtime } = change;
-  let valid = 0;
-  if (mode !== undefined) valid |= SETATTR.mode;
-  if (uid !== undefined) valid |= SETATTR.uid;
-  if (gid !== undefined) valid |= SETATTR.gid;
-  if (size !== undefined) valid |= SETATTR.size;
-  if (atime !== undefined) valid |= atime === 'now' ? SETATTR.atimeNow : SETATTR.atime;
-  if (mtime !== undefined) valid |= mtime === 'now' ? SETATTR.mtimeNow : SETATTR.mtime;
-  const timeOf = (time: tree.FileTime | 'now' | undefined) =>
-    time === undefined || time === 'now' ? { sec: 0, nsec: 0 } : time;
-  return {
-    valid,
-    mode: mode ?? 0,
-    uid: uid ?? 0,
-    gid: gid ?? 0,
-    size: size ?? 0,
-    atimeSec: timeOf(atime).sec,
-    atimeNsec: timeOf(atime).nsec,
-    mtimeSec: timeOf(mtime).sec,
-    mtimeNsec: timeOf(mtime).nsec,
-  };
 }

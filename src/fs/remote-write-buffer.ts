@@ -121,6 +121,11 @@ export class WriteBuffer<H> {
     throw error;
   }
 
+  /** What the handle wrote before it came here has failed. */
+  fail(by: H, error: unknown): void {
+    if (!this.#errors.has(by)) this.#errors.set(by, error);
+  }
+
   /** The handle is gone, its errors with it. */
   forget(by: H): void {
     this.#errors.delete(by);
