@@ -63,6 +63,7 @@ export class FilePrefetch {
   #calls = 0;
   #remembered = 0;
   #lastHitAt = Number.NEGATIVE_INFINITY;
+  #lastAskedAt = Number.NEGATIVE_INFINITY;
   #trusted: WalkOrderName | undefined;
   /** Inode number of a file as programs see it. */
   shownInode: (attributes: Attributes) => bigint = ({ inode }) => inode;
@@ -213,7 +214,7 @@ export class FilePrefetch {
     if (at === undefined) return;
     walk.position = at;
     let room = this.#window.room;
-    if (room === 0 && this.#share.clock.now() - this.#lastHitAt > STALE_MS) {
+    if (room === 0 && this.#share.clock.now() - Math.max(this.#lastHitAt, this.#lastAskedAt) > STALE_MS) {
       for (const { guesses } of this.#walks.values()) guesses.clear();
       this.#window.reset();
       ({ room } = this.#window);
@@ -252,6 +253,7 @@ export class FilePrefetch {
     const share = this.#share;
     const sentAt = share.order.now;
     this.#calls += 1;
+    this.#lastAskedAt = share.clock.now();
     const request = { share: share.share, directory, names: names.map((name) => ({ name })), room };
     const arrival = share.call('readFiles', request).then(
       (result) => this.#arrived(walk, names, sentAt, result),
