@@ -72,10 +72,15 @@ function run(port: MessagePort, request: DiskRequest, moved: ArrayBuffer[]): unk
       const made = treeOf(request).createFile(...request.args);
       return { ...made, attributes: pack(made.attributes) };
     }
-    case 'readDirectory': {
-      const listing = treeOf(request).readDirectory(...request.args);
-      movable(listing.numbers, moved);
-      return listing;
+    case 'listDirectory': {
+      const listed = treeOf(request).listDirectory(...request.args);
+      movable(listed.bytes, moved);
+      return listed;
+    }
+    case 'readPage': {
+      const page = treeOf(request).readPage(...request.args);
+      movable(page.bytes, moved);
+      return page;
     }
     case 'readSmallFiles': {
       const files = treeOf(request).readSmallFiles(...request.args);
@@ -109,7 +114,8 @@ type SpecialMethod =
   | 'link'
   | 'open'
   | 'createFile'
-  | 'readDirectory'
+  | 'listDirectory'
+  | 'readPage'
   | 'readSmallFiles'
   | 'lock'
   | 'cancel';

@@ -16,7 +16,16 @@ import { readSmallFiles, type PackedFiles } from './local-small-files.ts';
 import { HandleTable, type LocalState } from './local-state.ts';
 import { LocalWatches, type WatchListener } from './local-watches.ts';
 import * as xattrs from './local-xattrs.ts';
-import type { AttributeChange, FileSystemStatus, Handle, LockRange, LockRequest, OpenOptions, Owner } from './tree.ts';
+import type {
+  AttributeChange,
+  FileSystemStatus,
+  Handle,
+  ListingPage,
+  LockRange,
+  LockRequest,
+  OpenOptions,
+  Owner,
+} from './tree.ts';
 
 /** Crosses to the disk thread as it is. */
 export interface CoreOptions {
@@ -55,7 +64,8 @@ export interface LocalCore {
   fallocate(handle: Handle, mode: number, offset: number, length: number): void;
   seek(handle: Handle, offset: number, whence: number): number;
   openDirectory(path: ByteString): { handle: Handle; descriptor: number };
-  readDirectory(handle: Handle, cursor: bigint, maxEntries: number): directories.PackedListing;
+  listDirectory(path: ByteString, maxEntries: number, keep: boolean): ReturnType<typeof directories.listDirectory>;
+  readPage(handle: Handle, cursor: bigint, maxEntries: number, maxBytes: number): ListingPage;
   getxattr(path: ByteString, name: ByteString): Uint8Array;
   setxattr(path: ByteString, name: ByteString, value: Uint8Array, flags: number): void;
   listxattr(path: ByteString): readonly ByteString[];
@@ -95,7 +105,8 @@ export function createLocalCore(options: CoreOptions, clock: Clock, onChange: Wa
     fallocate: (handle, mode, offset, length) => files.fallocate(state, handle, mode, offset, length),
     seek: (handle, offset, whence) => files.seek(state, handle, offset, whence),
     openDirectory: (path) => directories.openDirectory(state, path),
-    readDirectory: (handle, cursor, maxEntries) => directories.readDirectory(state, handle, cursor, maxEntries),
+    listDirectory: (path, maxEntries, keep) => directories.listDirectory(state, path, maxEntries, keep),
+    readPage: (handle, cursor, maxEntries, room) => directories.readPage(state, handle, cursor, maxEntries, room),
     getxattr: (path, name) => xattrs.getxattr(state, path, name),
     setxattr: (path, name, value, flags) => xattrs.setxattr(state, path, name, value, flags),
     listxattr: (path) => xattrs.listxattr(state, path),

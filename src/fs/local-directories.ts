@@ -4,25 +4,15 @@ import { codeOf, PeerfsError } from '../errors.ts';
 import { readRows, seekRows } from '../sys/file-data.ts';
 import { closeDescriptor, statAt, statDescriptor } from '../sys/files.ts';
 import { mayHaveXattrs } from '../sys/xattrs.ts';
+import { ListingWriter } from '../wire/listing.ts';
 import { LIMITS, OPEN } from '../wire/schema.ts';
-import { attributesOf, fileKey, packAttributes, PACKED_NUMBERS } from './local-attributes.ts';
+import { attributesOf, fileKey } from './local-attributes.ts';
 import type { LocalState } from './local-state.ts';
-import type { Handle } from './tree.ts';
+import type { Handle, ListedDirectory, ListingPage } from './tree.ts';
 
-/** Entries in the flat form that crosses threads: names joined by '/', and ENTRY_NUMBERS numbers for each. */
-export interface PackedListing {
-  readonly names: string;
-  readonly numbers: Float64Array;
-  readonly end: boolean;
-}
-
-/** Packed attributes, then the upper and lower half of the cursor. */
-export const ENTRY_NUMBERS = PACKED_NUMBERS + 2;
-/** Of one answer. */
-const MAX_ENTRIES = LIMITS.entriesPerReply;
-const numbers = new Float64Array(MAX_ENTRIES * ENTRY_NUMBERS);
 /** What a record of getdents64 takes at least with a short name, bytes. */
 const ROW_BYTES = 24;
+const writer = new ListingWriter(LIMITS.pieceBytes);
 
 export function openDirectory(state: LocalState, path: ByteString): { handle: Handle; descriptor: number } {
   const descriptor = state.root.openDirectory(path);
@@ -37,45 +27,67 @@ export function openDirectory(state: LocalState, path: ByteString): { handle: Ha
   return { handle, descriptor };
 }
 
-export function readDirectory(state: LocalState, handle: Handle, cursor: bigint, maxEntries: number): PackedListing {
+/** Opens a directory and lists its first entries. @param keep leave it open if these are not all. */
+export function listDirectory(
+  state: LocalState,
+  path: ByteString,
+  maxEntries: number,
+  keep: boolean,
+): ListedDirectory & { readonly descriptor: number } {
+  const { handle, descriptor } = openDirectory(state, path);
+  let isKept = false;
+  try {
+    const page = readPage(state, handle, 0n, maxEntries, LIMITS.pieceBytes);
+    isKept = keep && !page.end;
+    return { ...page, handle: isKept ? handle : 0, descriptor };
+  } finally {
+    if (!isKept && state.handles.take(handle) !== undefined) closeDescriptor(descriptor);
+  }
+}
+
+/** @param maxBytes of the page; one entry always has room. */
+export function readPage(
+  state: LocalState,
+  handle: Handle,
+  cursor: bigint,
+  maxEntries: number,
+  maxBytes: number,
+): ListingPage {
   const open = state.handles.get(handle);
   if (!open.isDirectory) throw new PeerfsError('ENOTDIR');
-  if (open.cursor !== cursor || cursor === 0n) seekRows(open.descriptor, cursor);
-  const names: ByteString[] = [];
-  const limit = Math.min(maxEntries, MAX_ENTRIES);
+  const { descriptor } = open;
+  writer.begin(maxBytes);
+  if (maxEntries === 0) return { bytes: writer.page(), count: 0, next: cursor, end: false };
+  if (open.cursor !== cursor || cursor === 0n) seekRows(descriptor, cursor);
   let position = cursor;
   let end = false;
-  while (names.length < limit) {
-    const rows = readRows(open.descriptor, Math.max((limit - names.length) * ROW_BYTES, 1024));
-    if (rows === undefined) {
-      end = true;
-      break;
-    }
-    for (const { name, cursor: next } of rows) {
-      if (names.length === limit) {
-        seekRows(open.descriptor, position);
+  let isFull = false;
+  while (!isFull && !end) {
+    const rows = readRows(descriptor, Math.max((maxEntries - writer.count) * ROW_BYTES, 1024));
+    end = rows === undefined;
+    for (const { name, cursor: next } of rows ?? []) {
+      isFull = writer.count === maxEntries || !addEntry(state, descriptor, name, next);
+      if (isFull) {
+        seekRows(descriptor, position);
         break;
       }
       position = next;
-      if (!packEntry(state, open.descriptor, name, numbers, names.length * ENTRY_NUMBERS)) continue;
-      numbers[names.length * ENTRY_NUMBERS + PACKED_NUMBERS] = Number(BigInt.asIntN(32, next >> 32n));
-      numbers[names.length * ENTRY_NUMBERS + PACKED_NUMBERS + 1] = Number(BigInt.asUintN(32, next));
-      names.push(name);
     }
+    isFull ||= writer.count === maxEntries;
   }
   open.cursor = position;
-  return { names: names.join('/'), numbers: numbers.slice(0, names.length * ENTRY_NUMBERS), end };
+  return { bytes: writer.page(), count: writer.count, next: position, end };
 }
 
-/** @returns false for a name that is gone meanwhile, or is the root of another mount that is not part of the share. */
-function packEntry(state: LocalState, directory: number, name: ByteString, to: Float64Array, at: number): boolean {
+/** @returns false if the page is full. Left out are names that are gone meanwhile, and roots of mounts that are not shared. */
+function addEntry(state: LocalState, directory: number, name: ByteString, cursor: bigint): boolean {
   try {
     const status = statAt(directory, name);
-    if (status.isMountRoot && !state.root.crossMounts) return false;
-    packAttributes(attributesOf(status, mayHaveXattrs(directory, name), !state.keepsIds), to, at);
-    return true;
+    if (status.isMountRoot && !state.root.crossMounts) return true;
+    const attributes = attributesOf(status, mayHaveXattrs(directory, name), !state.keepsIds);
+    return writer.add({ name, cursor, attributes });
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
+    if (codeOf(error) === 'ENOENT') return true;
     throw error;
   }
 }

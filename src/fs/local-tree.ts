@@ -14,17 +14,19 @@ import { recycle, takeFrame } from '../frame-pool.ts';
 import { silentLogger, type Logger } from '../log.ts';
 import { copyRange, readCached, seek, WHENCE } from '../sys/file-data.ts';
 import { sizeOf } from '../sys/files.ts';
-import { OPEN, RECALL, type Attributes, type DirectoryEntry } from '../wire/schema.ts';
+import { ListingReader, MAX_RECORD_BYTES } from '../wire/listing.ts';
+import { LIMITS, OPEN, RECALL, type Attributes } from '../wire/schema.ts';
 import { openDiskTree, type DiskTree } from './disk-thread.ts';
 import { fileKey, PACKED_NUMBERS, unpackAttributes } from './local-attributes.ts';
-import { ENTRY_NUMBERS, type PackedListing } from './local-directories.ts';
 import { LocalWrites } from './local-writes.ts';
 import type {
   AttributeChange,
   CreatedFile,
   FileSystemStatus,
   Handle,
+  ListedDirectory,
   Listing,
+  ListingPage,
   LockRange,
   LockRequest,
   OpenedFile,
@@ -45,6 +47,8 @@ const OWN_WRITE_MS = 100;
 const CACHED_BYTES = 64 * 1024;
 /** Small files that the disk thread reads before others have their turn. */
 const FILES_AT_ONCE = 16;
+/** Entries of a directory that the disk thread lists before others have their turn. */
+const ENTRIES_AT_ONCE = 512;
 /** Files made by one call up to this size are written by the thread that opens them, bytes. */
 const CREATED_BYTES = 64 * 1024;
 /** Reads up to this size take their memory from Node's pool, bytes. */
@@ -305,10 +309,51 @@ class Local implements LocalTree {
   }
 
   async readDirectory(handle: Handle, cursor: bigint, maxEntries: number): Promise<Listing> {
+    const { bytes, count, end } = await this.readPage(handle, cursor, maxEntries);
+    return { entries: new ListingReader(bytes, count).read(count), end };
+  }
+
+  async listDirectory(path: ByteString, maxEntries: number, keep: boolean): Promise<ListedDirectory> {
+    const most = Math.min(maxEntries, ENTRIES_AT_ONCE);
+    const wantsMore = maxEntries > most;
+    const { handle, descriptor, ...first } = await this.#open.call('listDirectory', [path, most, keep || wantsMore]);
+    if (handle === 0) return { ...first, handle };
+    this.#remember(handle, descriptor, OPEN.read, '');
+    let page: ListingPage;
+    try {
+      page = await this.#fill(handle, first, maxEntries);
+    } catch (error) {
+      await this.release(handle);
+      throw error;
+    }
+    if (keep && !page.end) return { ...page, handle };
+    await this.release(handle);
+    return { ...page, handle: 0 };
+  }
+
+  async readPage(handle: Handle, cursor: bigint, maxEntries: number): Promise<ListingPage> {
     const open = this.#handle(handle);
-    return this.#using(open, async () =>
-      unpackListing(await this.#open.call('readDirectory', [handle, cursor, maxEntries])),
-    );
+    const empty = { bytes: new Uint8Array(0), count: 0, next: cursor, end: false };
+    return this.#using(open, () => this.#fill(handle, empty, maxEntries));
+  }
+
+  /** Adds entries to a page until it is full, some at a time, so that others have their turn on the disk thread. */
+  async #fill(handle: Handle, first: ListingPage, maxEntries: number): Promise<ListingPage> {
+    const parts = first.count === 0 ? [] : [first.bytes];
+    let { count, next, end } = first;
+    let room = LIMITS.pieceBytes - first.bytes.length;
+    let isFull = false;
+    while (!end && !isFull && count < maxEntries && room >= MAX_RECORD_BYTES) {
+      const most = Math.min(maxEntries - count, ENTRIES_AT_ONCE);
+      const page = await this.#open.call('readPage', [handle, next, most, room]);
+      parts.push(page.bytes);
+      room -= page.bytes.length;
+      count += page.count;
+      isFull = page.count < most;
+      ({ next, end } = page);
+    }
+    const [only] = parts;
+    return { bytes: parts.length === 1 && only !== undefined ? only : Buffer.concat(parts), count, next, end };
   }
 
   getxattr(path: ByteString, name: ByteString): Promise<Uint8Array> {
@@ -436,15 +481,4 @@ class Local implements LocalTree {
     if ((change.what & RECALL.subtree) !== 0 && change.path === '') this.#log.warn('watch-overflow');
     for (const listener of [...this.#listeners]) listener(change);
   }
-}
-
-function unpackListing({ names, numbers, end }: PackedListing): Listing {
-  const list = names === '' ? [] : (names.split('/') as ByteString[]);
-  const entries: DirectoryEntry[] = list.map((name, index) => {
-    const at = index * ENTRY_NUMBERS;
-    const upper = BigInt(numbers[at + PACKED_NUMBERS] ?? 0);
-    const lower = BigInt(numbers[at + PACKED_NUMBERS + 1] ?? 0);
-    return { name, cursor: (upper << 32n) | lower, attributes: unpackAttributes(numbers, at) };
-  });
-  return { entries, end };
 }

@@ -4,12 +4,14 @@
  * Contents (remote-contents.ts) go with the attributes that they belong to.
  */
 import { nameOf, parentOf, ROOT, type ByteString } from '../bytestring.ts';
-import { RECALL, type Attributes, type DirectoryEntry } from '../wire/schema.ts';
+import { RECALL, type Attributes } from '../wire/schema.ts';
 import type { RemoteContents } from './remote-contents.ts';
 import type { PeerLease } from './remote-lease.ts';
 
 /** Tuning: names remembered of one share. */
 const MAX_ENTRIES = 200_000;
+/** Larger directories are not kept whole, entries. */
+const MAX_LISTING = 65_536;
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -23,6 +25,20 @@ interface KnownDirectory {
   epoch: number;
   /** Sole epoch in which we were told to be alone there; 0: we were not. */
   soleEpoch: number;
+}
+
+/** A listing that is being taken in. */
+export type CachedListing = Pick<KnownDirectory, 'epoch'>;
+
+export interface KnownEntry {
+  readonly name: ByteString;
+  readonly attributes: Attributes;
+}
+
+/** undefined: the name exists, more cannot be said. */
+export interface ListedEntry {
+  readonly name: ByteString;
+  readonly attributes: Attributes | undefined;
 }
 
 /** A file with other names may be changed where no lease of ours reaches. */
@@ -98,20 +114,35 @@ export class DirectoryCache {
     if (this.#size > MAX_ENTRIES) this.#evict();
   }
 
-  /** A whole listing that was read under a lease. */
-  putListing(directory: ByteString, entries: readonly DirectoryEntry[]): void {
+  /** Begins to take in a listing that is read under a lease, from its beginning. */
+  beginListing(directory: ByteString): CachedListing {
     const own = directory === ROOT ? this.get(ROOT) : undefined;
-    // What the lease before covered goes whole; else contents stay with the attributes that are heard once more.
+    // What was known before goes; contents stay with the attributes that are heard once more.
     if (this.#valid(directory) !== undefined) this.#remove(directory);
     const known = this.#known(directory);
-    known.complete = true;
     if (own !== undefined) known.entries.set(ROOT, own);
-    for (const { name, attributes } of entries) {
-      known.entries.set(name, isCacheable(attributes) ? attributes : undefined);
-    }
-    this.#contents.heardAll(directory, (name) => known.entries.get(name));
     this.#size += known.entries.size;
+    return known;
+  }
+
+  /**
+   * @param entries that follow those before. @param isEnd nothing follows them.
+   * @returns whether more may be added: not when the directory was recalled meanwhile, or is too large.
+   */
+  addListed(listing: CachedListing, directory: ByteString, entries: readonly ListedEntry[], isEnd: boolean): boolean {
+    const known = this.#valid(directory);
+    if (known === undefined || known !== listing || known.entries.size + entries.length > MAX_LISTING) return false;
+    const before = known.entries.size;
+    for (const { name, attributes } of entries) {
+      known.entries.set(name, attributes !== undefined && isCacheable(attributes) ? attributes : undefined);
+    }
+    this.#size += known.entries.size - before;
+    if (isEnd) {
+      known.complete = true;
+      this.#contents.heardAll(directory, (name) => known.entries.get(name));
+    }
     if (this.#size > MAX_ENTRIES) this.#evict();
+    return true;
   }
 
   /** A directory that was just made, under a lease. */
@@ -120,20 +151,20 @@ export class DirectoryCache {
     this.#known(directory).complete = true;
   }
 
-  /** All names of the directory, if they are known. */
-  listing(directory: ByteString): readonly [ByteString, Attributes][] | undefined {
+  /** All names of the directory with all their attributes, if they are known. */
+  listing(directory: ByteString): readonly KnownEntry[] | undefined {
     const known = this.#valid(directory);
     if (known?.complete !== true) return undefined;
-    const found: [ByteString, Attributes][] = [];
+    const found: KnownEntry[] = [];
     for (const [name, attributes] of known.entries) {
       if (attributes === null || name === ROOT) continue;
       if (attributes === undefined) return undefined;
-      found.push([name, attributes]);
+      found.push({ name, attributes });
     }
     return found;
   }
 
-  /** The same as it stands here: null for names that are gone, undefined for those of which no more is known. */
+  /** The names as they stand here: null for names that are gone, undefined for those of which no more is known. */
   listed(directory: ByteString): ReadonlyMap<ByteString, Attributes | null | undefined> | undefined {
     const known = this.#valid(directory);
     return known?.complete === true ? known.entries : undefined;

@@ -1,22 +1,47 @@
 /**
- * RemoteTree's open directories: listings from the cache where they are known whole, else from the server, remembered
- * when they were read to their end under a lease.
+ * RemoteTree's open directories: listings from the cache where they are known whole, else from the server, page by page,
+ * the next asked for while one is read, and taken into the cache when they come under a lease. Bounded: of a directory
+ * that is open no more than two pages are held here.
  */
-import { join, type ByteString } from '../bytestring.ts';
+import type { ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
+import { recycle } from '../frame-pool.ts';
 import type { CallResult } from '../net/channel.ts';
+import { ListingReader } from '../wire/listing.ts';
 import { LIMITS, type DirectoryEntry } from '../wire/schema.ts';
+import type { CachedListing, KnownEntry } from './remote-cache.ts';
 import type { RemoteShare } from './remote-share.ts';
 import type { Handle, Listing } from './tree.ts';
+
+/** Tuning: entries of a page where little is to be asked for that may not be needed. */
+const SLOW_PAGE = 1024;
+
+/** Entries that came, read bit by bit. */
+interface Page {
+  readonly bytes: Uint8Array;
+  readonly reader: ListingReader;
+  /** Where the listing goes on after them. */
+  readonly next: bigint;
+  readonly end: boolean;
+  /** The bytes were given back. */
+  isReturned: boolean;
+}
 
 interface OpenDirectory {
   readonly path: ByteString;
   /** The server's number; 0 while none is needed. */
   number: number;
   /** From the cache; cursors are positions in it. */
-  readonly snapshot: readonly DirectoryEntry[] | undefined;
-  /** What was read so far, from the beginning without gaps; undefined when it will not be remembered. */
-  collected: DirectoryEntry[] | undefined;
+  readonly snapshot: readonly KnownEntry[] | undefined;
+  /** What is left of it follows `position`. */
+  page: Page | undefined;
+  /** Cursor of the last entry that was read. */
+  position: bigint;
+  /** The page after `page`. */
+  ahead: Promise<Page> | undefined;
+  /** Where what was read is remembered. */
+  cached: CachedListing | undefined;
+  readonly isLeased: boolean;
   readonly sentAt: number;
   readonly change: number;
   readonly epoch: number;
@@ -41,42 +66,51 @@ export class RemoteDirectories {
     const held = creations.settled(path);
     if (held !== undefined) await held;
     const sentAt = order.now;
-    const known = cache.listing(path);
+    const snapshot = cache.listing(path);
     const handle = this.#nextHandle();
-    if (known !== undefined) {
-      const snapshot = known.map(([name, attributes], index) => ({ name, attributes, cursor: BigInt(index + 1) }));
-      const rest = { collected: undefined, sentAt, change: 0, epoch: lease.epoch };
-      this.#handles.set(handle, { path, number: 0, snapshot, ...rest });
+    const fresh = { path, snapshot, page: undefined, position: 0n, ahead: undefined, cached: undefined, sentAt };
+    if (snapshot !== undefined) {
+      this.#handles.set(handle, { ...fresh, number: 0, isLeased: true, change: 0, epoch: lease.epoch });
       return handle;
     }
-    const { share, releases } = this.#share;
-    const late = ({ reply: { handle: number } }: CallResult<'openDirectory'>) => releases.add(number);
-    const { reply } = await releases.opening(() => this.#share.call('openDirectory', { share, path }, { late }));
-    this.#handles.set(handle, {
-      path,
-      number: reply.handle,
-      snapshot: undefined,
-      collected: reply.leaseMs > 0 ? [] : undefined,
-      sentAt,
-      change: reply.change,
-      epoch: lease.epoch,
-    });
+    const { reply, payload } = await this.#opened(path, this.#pageEntries);
+    const { handle: number, change } = reply;
+    const open: OpenDirectory = { ...fresh, number, isLeased: reply.leaseMs > 0, change, epoch: lease.epoch };
+    // A reply that is sent again comes without its payload.
+    if (payload.length > 0 || reply.count === 0) open.page = pageOf(reply, payload);
+    open.cached = this.#beginCaching(open);
+    this.#handles.set(handle, open);
     return handle;
   }
 
   async read(handle: Handle, cursor: bigint, maxEntries: number): Promise<Listing> {
     const open = this.#get(handle);
-    if (open.snapshot !== undefined) {
-      const from = Number(cursor);
-      const entries = open.snapshot.slice(from, from + maxEntries);
-      return { entries: this.#current(entries), end: from + entries.length >= open.snapshot.length };
+    if (open.snapshot !== undefined) return this.#fromSnapshot(open.snapshot, cursor, maxEntries);
+    let { page } = open;
+    if (cursor !== open.position || page === undefined) {
+      open.ahead = undefined;
+      // From anywhere else than where it stopped, what is read is not all that there is.
+      open.cached = cursor === 0n ? this.#beginCaching(open) : undefined;
+      page = await this.#page(open, cursor);
+    } else if (page.reader.left === 0 && !page.end) {
+      const { next } = page;
+      page = await (open.ahead ?? this.#page(open, next)).catch(() => this.#page(open, next));
+      open.ahead = undefined;
     }
-    const limit = Math.min(maxEntries, LIMITS.entriesPerReply);
-    const { reply } = await this.#through(open, (number) =>
-      this.#share.call('readDirectory', { handle: number, cursor, maxEntries: limit }),
-    );
-    this.#collect(open, cursor, reply.entries, reply.end);
-    return { entries: this.#current(reply.entries), end: reply.end };
+    open.page = page;
+    if (open.ahead === undefined && !page.end && this.#share.channel.pace === 'fast') {
+      open.ahead = this.#page(open, page.next);
+      open.ahead.catch(() => undefined);
+    }
+    const entries = page.reader.read(maxEntries);
+    open.position = entries.at(-1)?.cursor ?? cursor;
+    const end = page.end && page.reader.left === 0;
+    if (page.reader.left === 0 && !page.isReturned) {
+      page.isReturned = true;
+      recycle(page.bytes);
+    }
+    this.#learn(open, entries, end);
+    return { entries: this.#withUnwritten(entries), end };
   }
 
   async fsync(handle: Handle, dataOnly: boolean): Promise<void> {
@@ -88,15 +122,24 @@ export class RemoteDirectories {
     const open = this.#handles.get(handle);
     if (open === undefined) return;
     this.#handles.delete(handle);
-    if (open.number !== 0) this.#share.releases.add(open.number);
+    // What is asked for ahead still needs it.
+    void (open.ahead ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(() => {
+        if (open.number !== 0) this.#share.releases.add(open.number);
+      });
   }
 
   /** The server restarted: its handles are gone. */
   serverRestarted(): void {
     for (const open of this.#handles.values()) {
       open.number = 0;
-      open.collected = undefined;
+      open.cached = undefined;
     }
+  }
+
+  get #pageEntries(): number {
+    return this.#share.channel.pace === 'slow' ? SLOW_PAGE : LIMITS.entriesPerReply;
   }
 
   #get(handle: Handle): OpenDirectory {
@@ -105,28 +148,56 @@ export class RemoteDirectories {
     return open;
   }
 
+  #fromSnapshot(snapshot: readonly KnownEntry[], cursor: bigint, maxEntries: number): Listing {
+    const from = Number(cursor);
+    const entries = snapshot
+      .slice(from, from + maxEntries)
+      .map(({ name, attributes }, index) => ({ name, attributes, cursor: BigInt(from + index + 1) }));
+    return { entries: this.#withUnwritten(entries), end: from + entries.length >= snapshot.length };
+  }
+
+  #opened(path: ByteString, maxEntries: number): Promise<CallResult<'openDirectory'>> {
+    const { share, releases } = this.#share;
+    const late = ({ reply: { handle } }: CallResult<'openDirectory'>) => {
+      if (handle !== 0) releases.add(handle);
+    };
+    return releases.opening(() => this.#share.call('openDirectory', { share, path, maxEntries }, { late }));
+  }
+
+  async #page(open: OpenDirectory, cursor: bigint): Promise<Page> {
+    const maxEntries = this.#pageEntries;
+    const { reply, payload } = await this.#through(open, (handle) =>
+      this.#share.call('readDirectory', { handle, cursor, maxEntries }),
+    );
+    return pageOf(reply, payload);
+  }
+
   /** With what is unwritten of files that are open. */
-  #current(entries: readonly DirectoryEntry[]): readonly DirectoryEntry[] {
+  #withUnwritten(entries: readonly DirectoryEntry[]): readonly DirectoryEntry[] {
     if (!this.#share.files.isAnyDirty()) return entries;
     return entries.map((entry) => ({ ...entry, attributes: this.#share.withUnwritten(entry.attributes) }));
   }
 
-  #collect(open: OpenDirectory, cursor: bigint, entries: readonly DirectoryEntry[], isEnd: boolean): void {
-    const { order, cache, lease, files } = this.#share;
-    if (cursor === 0n && open.collected !== undefined) open.collected = [];
-    if (open.collected === undefined) return;
-    if (cursor !== (open.collected.at(-1)?.cursor ?? 0n)) {
-      open.collected = undefined;
-      return;
-    }
-    for (const entry of entries) open.collected.push(entry);
-    const { collected, path, sentAt, change, epoch } = open;
-    const isCurrent = epoch === lease.epoch && order.isListingCurrent(path, sentAt, change);
-    if (isEnd) open.collected = undefined;
-    if (!isCurrent || files.isAnyDirty()) return;
-    if (isEnd) cache.putListing(path, collected);
-    // What was listed so far is good under the lease already: else the kernel would ask for each file again.
-    else for (const { name, attributes } of entries) cache.put(join(path, name), attributes);
+  #isCurrent({ isLeased, epoch, path, sentAt, change }: OpenDirectory): boolean {
+    return isLeased && epoch === this.#share.lease.epoch && this.#share.order.isListingCurrent(path, sentAt, change);
+  }
+
+  #beginCaching(open: OpenDirectory): CachedListing | undefined {
+    return this.#isCurrent(open) ? this.#share.cache.beginListing(open.path) : undefined;
+  }
+
+  /** What was listed so far is good under the lease already: else the kernel would ask for each file again. */
+  #learn(open: OpenDirectory, entries: readonly DirectoryEntry[], end: boolean): void {
+    if (open.cached === undefined) return;
+    const { cache, files } = this.#share;
+    const settled = !files.isAnyDirty()
+      ? entries
+      : entries.map(({ name, attributes }) => ({
+          name,
+          attributes: files.find(attributes)?.writes.isDirty === true ? undefined : attributes,
+        }));
+    const goesOn = this.#isCurrent(open) && cache.addListed(open.cached, open.path, settled, end);
+    if (!goesOn || end) open.cached = undefined;
   }
 
   async #through<T>(open: OpenDirectory, run: (number: number) => Promise<T>): Promise<T> {
@@ -138,9 +209,14 @@ export class RemoteDirectories {
         if (code !== 'EBADF' && code !== 'ESTALE') throw error;
       }
     }
-    const { reply } = await this.#share.call('openDirectory', { share: this.#share.share, path: open.path });
+    const { reply } = await this.#opened(open.path, 0);
     open.number = reply.handle;
-    open.collected = undefined;
+    open.cached = undefined;
     return run(open.number);
   }
+}
+
+function pageOf(reply: CallResult<'readDirectory'>['reply'], payload: Uint8Array): Page {
+  const { count, next, end } = reply;
+  return { bytes: payload, reader: new ListingReader(payload, count), next, end, isReturned: false };
 }

@@ -3,7 +3,7 @@ import { nameOf, parentOf } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
 import { recycle } from '../frame-pool.ts';
 import type { Answer } from '../net/channel.ts';
-import { LIMITS, OPEN, type DirectoryEntry, type RequestOf } from '../wire/schema.ts';
+import { OPEN, type RequestOf } from '../wire/schema.ts';
 import { contentsChanged, isCovered, namesChanged } from './served-changes.ts';
 import { directoriesAfter, NO_NAMES, soleAfter } from './served-directories.ts';
 import { ServedHandle } from './served-handles.ts';
@@ -18,26 +18,11 @@ type FileCall =
   | 'fsync'
   | 'flush'
   | 'release'
-  | 'openDirectory'
-  | 'readDirectory'
   | 'fallocate'
   | 'seek'
   | 'copyRange'
   | 'lock'
   | 'testLock';
-
-/** An entry in a reply takes this and its name, with room for fields to come. Bytes. */
-const ENTRY_BYTES = 160;
-
-/** As many entries from the first on as fit into one frame. */
-function fitting(entries: readonly DirectoryEntry[]): readonly DirectoryEntry[] {
-  let room = LIMITS.frameBytes - 1024;
-  for (const [index, { name }] of entries.entries()) {
-    room -= ENTRY_BYTES + name.length;
-    if (room < 0) return entries.slice(0, index);
-  }
-  return entries;
-}
 
 export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
   /** The attributes of an open file after a call that ended writing. */
@@ -117,42 +102,6 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     return { reply: { size: written.size, end: written.end, change } };
   }
 
-  async function openDirectory({ share, path }: RequestOf<'openDirectory'>): Promise<Answer<'openDirectory'>> {
-    const served = peer.served(share);
-    peer.handles.reserve();
-    try {
-      const leaseMs = await served.leases.grant(served.holder, path);
-      const { change } = served.leases;
-      const opened = await served.tree.openDirectory(path);
-      peer.checkServed(served, opened);
-      const handle = peer.handles.add(new ServedHandle(served, opened, path, true));
-      return { reply: { handle, change, leaseMs } };
-    } catch (error) {
-      peer.handles.unreserve();
-      throw error;
-    }
-  }
-
-  function readDirectory(request: RequestOf<'readDirectory'>): Promise<Answer<'readDirectory'>> {
-    const open = peer.handles.get(request.handle);
-    if (!open.isDirectory) throw new PeerfsError('ENOTDIR', 'not a directory');
-    const { leases, holder } = open.served;
-    return leases.soles.visiting(holder, { directories: [open.path] }, () => readOpenDirectory(open, request));
-  }
-
-  async function readOpenDirectory(
-    open: ServedHandle,
-    { cursor, maxEntries }: RequestOf<'readDirectory'>,
-  ): Promise<Answer<'readDirectory'>> {
-    const { leases, holder, tree } = open.served;
-    // Attributes of all its files are read: each is to be recalled again.
-    if (cursor === 0n) await leases.grant(holder, open.path);
-    const { change } = leases;
-    const listing = await tree.readDirectory(open.handle, cursor, maxEntries);
-    const entries = fitting(listing.entries);
-    return { reply: { entries, end: listing.end && entries.length === listing.entries.length, change } };
-  }
-
   async function copyRange(request: RequestOf<'copyRange'>): Promise<Answer<'copyRange'>> {
     const source = peer.file(request.source);
     const target = peer.writing(request.target);
@@ -190,8 +139,6 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       await Promise.all(handles.map(({ handle }) => peer.release(handle)));
       return { reply: {} };
     }),
-    openDirectory: peer.heard((request) => openDirectory(request)),
-    readDirectory: peer.heard((request) => readDirectory(request)),
     fallocate: peer.heard(async ({ handle, mode, offset, length }) => {
       const open = peer.writing(handle);
       const { tree } = open.served;

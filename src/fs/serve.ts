@@ -6,6 +6,7 @@
 import { attributeHandlers } from './serve-attributes.ts';
 import { creationHandlers } from './serve-creation.ts';
 import { fileHandlers } from './serve-files.ts';
+import { listingHandlers } from './serve-listings.ts';
 import { nameHandlers } from './serve-names.ts';
 import { ServedPeer, type ServedHandlers, type ServingOptions } from './served-peer.ts';
 
@@ -33,6 +34,7 @@ export function createServing(options: ServingOptions): Serving {
     ...attributeHandlers(peer),
     ...creationHandlers(peer),
     ...fileHandlers(peer),
+    ...listingHandlers(peer),
   };
   return { handlers, close: () => peer.close() };
 }

@@ -178,6 +178,21 @@ export interface CreatedFile extends Omit<OpenedFile, 'firstBytes'> {
   readonly failure: ErrorCode | undefined;
 }
 
+/** Entries of a directory as src/wire/listing.ts lays them out. */
+export interface ListingPage {
+  readonly bytes: Uint8Array;
+  /** Entries in it. */
+  readonly count: number;
+  /** Where the listing goes on after them: a cursor as entries have. */
+  readonly next: bigint;
+  readonly end: boolean;
+}
+
+export interface ListedDirectory extends ListingPage {
+  /** 0 if all was listed, or nothing is to be kept open. */
+  readonly handle: Handle;
+}
+
 /** A Tree over real (or remembered) files that others may change behind its back, and that tells of it. */
 export interface WatchedTree extends Tree {
   /**
@@ -196,6 +211,13 @@ export interface WatchedTree extends Tree {
     bytes: Uint8Array,
     change: AttributeChange,
   ): Promise<CreatedFile>;
+  /**
+   * Opens a directory and lists its first entries.
+   * @param keep leave it open if these are not all.
+   */
+  listDirectory(path: ByteString, maxEntries: number, keep: boolean): Promise<ListedDirectory>;
+  /** The same entries as readDirectory, and the same parameters. */
+  readPage(handle: Handle, cursor: bigint, maxEntries: number): Promise<ListingPage>;
   /**
    * Begins to tell of changes that others than this tree's callers make to the directory, to the names in it and to
    * the files those stand for. Calls are counted: as many unwatch() end it.

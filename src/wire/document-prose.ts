@@ -227,3 +227,26 @@ Handles and locks live as long as the lease of their peer. All leases of a calle
 calls with a \`leaseMs\` says. When that is shorter than before, the caller calls \`renewLeases\` three times, each after the answer of
 the one before; if one of them fails, it forgets all it has under leases. Until the third the server waits for the longer time.
 `;
+
+export const LISTING = `
+A page of a directory is one record for each entry, without \`.\` and \`..\`, in the order of the directory:
+
+    mask u16 | name length u8 | name | cursor | inode | fields that the mask names, lowest bit first
+
+A \`number\` is seven bits a byte, the lowest first; a byte with its highest bit set is followed by another; at most 8 bytes and 2^53 - 1.
+A \`difference\` d to the record before is a number: 2d if it is not negative, else -2d - 1. A field that the mask does not name is as in
+the record before. Fields are those of Attributes.
+
+| bit | field |
+| --- | --- |
+| 0 | device, u64 |
+| 1, 2, 3, 4 | mode, nlink, uid, gid: numbers |
+| 5, 6, 7 | size, blocks, blksize: numbers |
+| 8, 9, 10, 11 | times of access, change of contents, change of the inode, birth: difference of the seconds, nanoseconds u32 |
+| 12 | flags: number |
+| 13 | inode is a u64; without this bit the difference of the lower 32 bits, the upper as before |
+| 14 | the same for the cursor |
+| 15 | the record before counts as zeros in all fields; so it is in the first |
+
+The cursor says where the listing goes on after this entry. Seconds are within 2^50 of the epoch.
+`;

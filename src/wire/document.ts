@@ -10,7 +10,6 @@ import { FAILURE, FRAME_HEADER_BYTES, FRAME_KINDS } from './frame.ts';
 import { ADDRESS, HANDSHAKE_ANSWER, HANDSHAKE_REQUEST, INVITATION, LAN_HELLO } from './packets.ts';
 import {
   ATTRIBUTES,
-  DIRECTORY_ENTRY,
   FEATURES,
   FILE_NAME,
   HANDLE,
@@ -33,7 +32,7 @@ const LIMIT_DOCS: Readonly<Record<keyof typeof LIMITS, string>> = {
   releasedHandles: 'handles in one release',
   filesPerCall: 'files in one readFiles',
   xattrBytes: 'value of an extended attribute, or the list of their names, bytes',
-  entriesPerReply: 'entries in one reply to readDirectory',
+  entriesPerReply: 'entries in one page of a directory',
   shares: 'shares that a peer may see',
   petnameBytes: 'what a peer calls itself, bytes',
   leftSignalBytes: 'what lies at one place of a mailbox, bytes',
@@ -57,7 +56,6 @@ const DATAGRAM_DOCS: Readonly<Record<keyof typeof DATAGRAM_TYPES, string>> = {
 /** All structs, in the order of the document. */
 const STRUCTS: readonly Struct[] = [
   ATTRIBUTES,
-  DIRECTORY_ENTRY,
   HANDLE,
   FILE_NAME,
   READ_FILE,
@@ -177,6 +175,7 @@ export function protocolDocument(): string {
     ['Rules of the channel', prose.CHANNEL],
     ['Limits', `Version ${PROTOCOL_VERSION}; features that may stand in hello: ${FEATURES.join(', ')}.\n\n${limits()}`],
     ['Messages', messages.map(messageSection).join('\n\n')],
+    ['Listings', prose.LISTING],
     ['Structs', STRUCTS.map(structSection).join('\n\n')],
     [
       'Errors',

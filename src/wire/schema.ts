@@ -4,7 +4,7 @@
  *
  * Once released, tags and field order never change: fields are appended with a `default`, messages get new tags.
  */
-import { PATH_MAX_BYTES, NAME_MAX_BYTES } from '../bytestring.ts';
+import { PATH_MAX_BYTES, NAME_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import { SIGNAL_PUSH } from './candidate.ts';
 import type { Field, Fields, Message, Struct, ValuesOf } from './types.ts';
 
@@ -26,7 +26,7 @@ export const LIMITS = {
   /** One readFiles call. Their attributes fit beside `pieceBytes` into a frame. */
   filesPerCall: 128,
   xattrBytes: 64 * 1024,
-  entriesPerReply: 4096,
+  entriesPerReply: 8192,
   shares: 1024,
   petnameBytes: 64,
   /** What lies at one place of a mailbox. */
@@ -101,16 +101,6 @@ export const ATTRIBUTES = {
 } as const satisfies Struct;
 
 export const ATTRIBUTE_FLAGS = { hasXattrs: 1 } as const;
-
-export const DIRECTORY_ENTRY = {
-  name: 'DirectoryEntry',
-  doc: 'One name in a directory, with its attributes. `.` and `..` are not listed.',
-  fields: {
-    name: { type: { name: NAME_MAX_BYTES }, doc: 'the name' },
-    cursor: { type: 'id64', doc: 'where the listing goes on after this entry' },
-    attributes: { type: { struct: ATTRIBUTES }, doc: 'as of the listing' },
-  },
-} as const satisfies Struct;
 
 export const FILE_NAME = {
   name: 'FileName',
@@ -260,6 +250,19 @@ const attributeFields = {
 } as const satisfies Fields;
 
 const done = { change } as const satisfies Fields;
+
+const maxEntries = {
+  type: 'u32',
+  doc: 'at most so many entries; 0 for none',
+  limit: LIMITS.entriesPerReply,
+} as const satisfies Field;
+/** What stands in the payload is laid out in src/wire/listing.ts. */
+const listingReply = {
+  count: { type: 'u32', doc: 'entries in the payload', limit: LIMITS.entriesPerReply },
+  next: { type: 'id64', doc: 'cursor at which the listing goes on after them' },
+  end: { type: 'bool', doc: 'nothing follows them' },
+  change,
+} as const satisfies Fields;
 
 /** Of calls that change names: what became of the directories, so that the caller need not ask. */
 const namesReply = {
@@ -557,25 +560,36 @@ export const MESSAGES = {
     tag: 49,
     from: 'client',
     idempotent: false,
-    doc: 'Opens a directory for listing.',
-    request: { share, path: path('the directory') },
-    reply: { handle, change, leaseMs },
+    doc: 'Opens a directory for listing. The payload is the page of its first entries (see Listings).',
+    request: { share, path: path('the directory'), maxEntries },
+    reply: {
+      handle: { type: 'u32', doc: 'to read on with; 0 if the payload has all entries', handle: true },
+      ...listingReply,
+      leaseMs,
+    },
+    replyPayload: LIMITS.pieceBytes,
   }),
   readDirectory: call({
     tag: 50,
     from: 'client',
     idempotent: true,
-    doc: 'Entries from `cursor` on, with attributes, as many as fit.',
+    doc: 'The payload is a page of the entries from `cursor` on, as many as fit.',
     request: {
       handle,
       cursor: { type: 'id64', doc: '0: from the beginning; else the cursor of the last entry had' },
-      maxEntries: { type: 'u32', doc: 'at most', limit: LIMITS.entriesPerReply },
+      maxEntries,
     },
-    reply: {
-      entries: { type: { list: DIRECTORY_ENTRY, max: LIMITS.entriesPerReply }, doc: 'in the order of the directory' },
-      end: { type: 'bool', doc: 'nothing follows' },
-      change,
-    },
+    reply: listingReply,
+    replyPayload: LIMITS.pieceBytes,
+  }),
+  listDirectory: call({
+    tag: 72,
+    from: 'client',
+    idempotent: true,
+    doc: 'The payload is the page of the first entries of a directory. No handle is left.',
+    request: { share, path: path('the directory'), maxEntries },
+    reply: { ...listingReply, leaseMs },
+    replyPayload: LIMITS.pieceBytes,
   }),
   fallocate: call({
     tag: 51,
@@ -748,5 +762,11 @@ export type RequestOf<M extends MessageName> = ValuesOf<(typeof MESSAGES)[M]['re
 export type ReplyOf<M extends CallName> = ValuesOf<(typeof MESSAGES)[M]['reply']>;
 
 export type Attributes = ValuesOf<typeof ATTRIBUTES.fields>;
-export type DirectoryEntry = ValuesOf<typeof DIRECTORY_ENTRY.fields>;
+/** One name in a directory, with its attributes as of the listing. `.` and `..` are not listed. */
+export interface DirectoryEntry {
+  readonly name: ByteString;
+  /** 64 bits: where the listing goes on after this entry. */
+  readonly cursor: bigint;
+  readonly attributes: Attributes;
+}
 export type ShareInfo = ValuesOf<typeof SHARE_INFO.fields>;

@@ -10,9 +10,11 @@ import { systemClock, type Clock } from '../../src/clock.ts';
 import { codeOf, PeerfsError, type ErrorCode } from '../../src/errors.ts';
 import { LockTable } from '../../src/fs/local-locks.ts';
 import type * as tree from '../../src/fs/tree.ts';
+import { ListingWriter } from '../../src/wire/listing.ts';
 import {
   ATTRIBUTE_FLAGS,
   FALLOCATE,
+  LIMITS,
   OPEN,
   RECALL,
   RENAME,
@@ -328,7 +330,8 @@ class Memory implements MemoryTree {
     let left = room;
     for (const [position, name] of names.entries()) {
       const inode = there.get(name)?.inode;
-      if (inode === undefined || (inode.mode & S_IFMT) !== S_IFREG || inode.nlink > 1 || inode.data.size > left) continue;
+      if (inode === undefined || (inode.mode & S_IFMT) !== S_IFREG || inode.nlink > 1 || inode.data.size > left)
+        continue;
       files.push({ position, attributes: attributesOf(inode) });
       parts.push(inode.data.read(0, inode.data.size));
       left -= inode.data.size;
@@ -425,6 +428,26 @@ class Memory implements MemoryTree {
       entries.push({ name, cursor: row.cursor, attributes: attributesOf(row.inode) });
     }
     return { entries, end: true };
+  }
+
+  async listDirectory(path: ByteString, maxEntries: number, keep: boolean): Promise<tree.ListedDirectory> {
+    const handle = await this.openDirectory(path);
+    const page = await this.readPage(handle, 0n, maxEntries);
+    if (keep && !page.end) return { ...page, handle };
+    await this.release(handle);
+    return { ...page, handle: 0 };
+  }
+
+  async readPage(handle: tree.Handle, cursor: bigint, maxEntries: number): Promise<tree.ListingPage> {
+    const { entries, end } = await this.readDirectory(handle, cursor, maxEntries);
+    const writer = new ListingWriter(LIMITS.pieceBytes);
+    writer.begin(LIMITS.pieceBytes);
+    let next = cursor;
+    for (const entry of entries) {
+      if (!writer.add(entry)) return { bytes: writer.page(), count: writer.count, next, end: false };
+      next = entry.cursor;
+    }
+    return { bytes: writer.page(), count: writer.count, next, end };
   }
 
   async getxattr(path: ByteString, name: ByteString): Promise<Uint8Array> {

@@ -156,14 +156,16 @@ describe('peer channel: cancelling', () => {
     const { clock, client, link } = createChannelPair({
       openDirectory: async () => {
         await gate.opened;
-        return { reply: { handle: 5, change: 1, leaseMs: 0 } };
+        return { reply: { handle: 5, count: 0, next: 0n, end: false, change: 1, leaseMs: 0 } };
       },
     });
     link();
     const controller = new AbortController();
     let handle = 0;
     const late = (result: { reply: { handle: number } }) => (handle = result.reply.handle);
-    const outcome = watch(client.call('openDirectory', rmdir, { signal: controller.signal, late }));
+    const outcome = watch(
+      client.call('openDirectory', { ...rmdir, maxEntries: 0 }, { signal: controller.signal, late }),
+    );
     await clock.run(10);
     controller.abort();
     gate.open();

@@ -1,0 +1,69 @@
+/** Calls of a peer that list directories. */
+import type { Answer } from '../net/channel.ts';
+import { PeerfsError } from '../errors.ts';
+import type { RequestOf } from '../wire/schema.ts';
+import { ServedHandle } from './served-handles.ts';
+import type { ServedHandlers, ServedPeer } from './served-peer.ts';
+
+export function listingHandlers(peer: ServedPeer): ServedHandlers<'openDirectory' | 'readDirectory' | 'listDirectory'> {
+  async function openDirectory({
+    share,
+    path,
+    maxEntries,
+  }: RequestOf<'openDirectory'>): Promise<Answer<'openDirectory'>> {
+    const served = peer.served(share);
+    peer.handles.reserve();
+    let isReserved = true;
+    try {
+      const leaseMs = await served.leases.grant(served.holder, path);
+      const { change } = served.leases;
+      const { handle: opened, bytes, ...page } = await served.tree.listDirectory(path, maxEntries, true);
+      let handle = 0;
+      if (opened !== 0) {
+        peer.checkServed(served, opened);
+        handle = peer.handles.add(new ServedHandle(served, opened, path, true));
+        isReserved = false;
+      }
+      return { reply: { handle, ...page, change, leaseMs }, payload: bytes };
+    } finally {
+      if (isReserved) peer.handles.unreserve();
+    }
+  }
+
+  async function listDirectory({
+    share,
+    path,
+    maxEntries,
+  }: RequestOf<'listDirectory'>): Promise<Answer<'listDirectory'>> {
+    const { leases, holder, tree } = peer.served(share);
+    const leaseMs = await leases.grant(holder, path);
+    const { change } = leases;
+    const { count, next, end, bytes } = await tree.listDirectory(path, maxEntries, false);
+    return { reply: { count, next, end, change, leaseMs }, payload: bytes };
+  }
+
+  function readDirectory(request: RequestOf<'readDirectory'>): Promise<Answer<'readDirectory'>> {
+    const open = peer.handles.get(request.handle);
+    if (!open.isDirectory) throw new PeerfsError('ENOTDIR', 'not a directory');
+    const { leases, holder } = open.served;
+    return leases.soles.visiting(holder, { directories: [open.path] }, () => readOpenDirectory(open, request));
+  }
+
+  async function readOpenDirectory(
+    open: ServedHandle,
+    { cursor, maxEntries }: RequestOf<'readDirectory'>,
+  ): Promise<Answer<'readDirectory'>> {
+    const { leases, holder, tree } = open.served;
+    // Attributes of all its files are read: each is to be recalled again.
+    if (cursor === 0n) await leases.grant(holder, open.path);
+    const { change } = leases;
+    const { bytes, ...page } = await tree.readPage(open.handle, cursor, maxEntries);
+    return { reply: { ...page, change }, payload: bytes };
+  }
+
+  return {
+    openDirectory: peer.heard((request) => openDirectory(request)),
+    listDirectory: peer.heard((request) => listDirectory(request)),
+    readDirectory: peer.heard((request) => readDirectory(request)),
+  };
+}
