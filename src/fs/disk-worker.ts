@@ -82,6 +82,11 @@ function run(port: MessagePort, request: DiskRequest, moved: ArrayBuffer[]): unk
       movable(page.bytes, moved);
       return page;
     }
+    case 'look': {
+      const { attributes, contents } = treeOf(request).look(...request.args);
+      movable(contents, moved);
+      return { attributes: pack(attributes), contents };
+    }
     case 'readSmallFiles': {
       const files = treeOf(request).readSmallFiles(...request.args);
       movable(files.bytes, moved);
@@ -116,6 +121,7 @@ type SpecialMethod =
   | 'createFile'
   | 'listDirectory'
   | 'readPage'
+  | 'look'
   | 'readSmallFiles'
   | 'lock'
   | 'cancel';

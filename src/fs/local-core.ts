@@ -12,7 +12,7 @@ import { createLockBackend } from './local-lock-backend.ts';
 import { LockTable } from './local-locks.ts';
 import * as names from './local-names.ts';
 import { ShareRoot } from './local-root.ts';
-import { readSmallFiles, type PackedFiles } from './local-small-files.ts';
+import { look, readSmallFiles, type PackedFiles } from './local-small-files.ts';
 import { HandleTable, type LocalState } from './local-state.ts';
 import { LocalWatches, type WatchListener } from './local-watches.ts';
 import * as xattrs from './local-xattrs.ts';
@@ -23,6 +23,7 @@ import type {
   ListingPage,
   LockRange,
   LockRequest,
+  LookedAt,
   OpenOptions,
   Owner,
 } from './tree.ts';
@@ -58,6 +59,7 @@ export interface LocalCore {
     bytes: Uint8Array,
     change: AttributeChange,
   ): LocalCreation;
+  look(path: ByteString, room: number): LookedAt;
   readSmallFiles(directory: ByteString, names: readonly ByteString[], room: number): PackedFiles;
   flush(handle: Handle, lockOwner: bigint): void;
   release(handle: Handle): void;
@@ -99,6 +101,7 @@ export function createLocalCore(options: CoreOptions, clock: Clock, onChange: Wa
     rename: (path, newPath, flags) => names.rename(state, path, newPath, flags),
     open: (path, openOptions) => files.open(state, path, openOptions),
     createFile: (path, openOptions, bytes, change) => createFile(state, path, openOptions, bytes, change),
+    look: (path, room) => look(state, path, room),
     readSmallFiles: (directory, list, room) => readSmallFiles(state, directory, list, room),
     flush: (handle, lockOwner) => files.flush(state, handle, lockOwner),
     release: (handle) => files.release(state, handle),

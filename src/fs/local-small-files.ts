@@ -10,6 +10,7 @@ import { mayHaveXattrs } from '../sys/xattrs.ts';
 import { LIMITS } from '../wire/schema.ts';
 import { attributesOf, packAttributes, PACKED_NUMBERS, S_IFMT, S_IFREG } from './local-attributes.ts';
 import type { LocalState } from './local-state.ts';
+import type { LookedAt } from './tree.ts';
 
 /** In the flat form that crosses threads. */
 export interface PackedFiles {
@@ -21,8 +22,18 @@ export interface PackedFiles {
   readonly bytes: Uint8Array;
 }
 
+const NOTHING = new Uint8Array();
 const scratch = new Uint8Array(LIMITS.pieceBytes);
 const numbers = new Float64Array(LIMITS.filesPerCall * PACKED_NUMBERS);
+
+/** Attributes, and the contents if they are small and can be read; else none. */
+export function look(state: LocalState, path: ByteString, room: number): LookedAt {
+  return state.root.at(path, (found) => {
+    const whole = readWhole(found, scratch.subarray(0, room));
+    const attributes = attributesOf(whole ?? statDescriptor(found), mayHaveXattrs(found), !state.keepsIds);
+    return { attributes, contents: whole === undefined ? NOTHING : scratch.slice(0, whole.size) };
+  });
+}
 
 /** @param room for all contents together, bytes; what does not fit is left out. */
 export function readSmallFiles(
@@ -55,24 +66,38 @@ function readOne(
   numbersAt: number,
 ): number | undefined {
   let found: number | undefined;
-  let open: number | undefined;
   try {
     found = state.root.openChild(base, name);
-    const before = statDescriptor(found);
-    // A FIFO would block the thread, a device would act. A file with other names is not covered by a lease.
-    if ((before.mode & S_IFMT) !== S_IFREG || before.nlink > 1 || before.size > to.length) return undefined;
-    open = reopen(found, O.RDONLY | O.NOCTTY);
-    const length = before.size === 0 ? 0 : readAt(open, to.subarray(0, before.size), 0);
-    const after = statDescriptor(open);
-    if (length !== after.size || isChanged(before, after)) return undefined;
-    packAttributes(attributesOf(after, mayHaveXattrs(open), !state.keepsIds), numbers, numbersAt);
-    return length;
+    const status = readWhole(found, to);
+    if (status === undefined) return undefined;
+    packAttributes(attributesOf(status, mayHaveXattrs(found), !state.keepsIds), numbers, numbersAt);
+    return status.size;
   } catch {
     // Whoever opens it by itself is told why it cannot be read.
     return undefined;
   } finally {
-    if (open !== undefined) closeDescriptor(open);
     if (found !== undefined) closeDescriptor(found);
+  }
+}
+
+/**
+ * @param found an O_PATH descriptor.
+ * @returns what it is, with the length of its contents at the beginning of `to`; undefined if they are not to be had.
+ */
+function readWhole(found: number, to: Uint8Array): FileStatus | undefined {
+  const before = statDescriptor(found);
+  // A FIFO would block the thread, a device would act. A file with other names is not covered by a lease.
+  if ((before.mode & S_IFMT) !== S_IFREG || before.nlink > 1 || before.size > to.length) return undefined;
+  let open: number | undefined;
+  try {
+    open = reopen(found, O.RDONLY | O.NOCTTY);
+    const length = before.size === 0 ? 0 : readAt(open, to.subarray(0, before.size), 0);
+    const after = statDescriptor(open);
+    return length !== before.size || isChanged(before, after) ? undefined : after;
+  } catch {
+    return undefined;
+  } finally {
+    if (open !== undefined) closeDescriptor(open);
   }
 }
 

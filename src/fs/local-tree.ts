@@ -29,6 +29,7 @@ import type {
   ListingPage,
   LockRange,
   LockRequest,
+  LookedAt,
   OpenedFile,
   OpenOptions,
   Owner,
@@ -228,6 +229,11 @@ class Local implements LocalTree {
       recycle(bytes);
       return short;
     });
+  }
+
+  async look(path: ByteString, room: number): Promise<LookedAt> {
+    const { attributes, contents } = await this.#open.call('look', [path, room]);
+    return { attributes: unpackAttributes(attributes), contents };
   }
 
   async readFiles(directory: ByteString, names: readonly ByteString[], room: number): Promise<ReadFiles> {

@@ -5,7 +5,7 @@ import type { EntryReply, InterruptSignal, KernelFileSystem, OpenIntent, OpenRep
 import { versionOf, type MountCore } from './mount-core.ts';
 import type { MountHandle, MountNode } from './mount-node.ts';
 import { isSameFile } from './remote-file.ts';
-import type { KnownFile } from './remote-files.ts';
+import type { OpenedRemoteFile } from './remote-files.ts';
 import type { RemoteTree } from './remote-tree.ts';
 import type { Handle, OpenedFile } from './tree.ts';
 
@@ -61,15 +61,15 @@ export function fileOperations(core: MountCore): FileOperations {
     return { handle: number, keepCache, directIo: intent.append || intent.direct, cacheDirectory: false };
   }
 
-  /** The kernel has the contents before it asks for them, if nobody has the file open. */
-  function openedKnown(node: MountNode, tree: RemoteTree, intent: OpenIntent, known: KnownFile): OpenReply {
-    const { attributes, contents } = known;
+  /** The kernel has the contents before it asks for them, if all of them are at hand and nobody has the file open. */
+  function openedSmall(node: MountNode, tree: RemoteTree, intent: OpenIntent, file: OpenedRemoteFile): OpenReply {
+    const { attributes, contents } = file;
     const isAlone = (node.handles?.size ?? 0) === 0;
     const hasPages = !node.isForeign && node.pages === versionOf(attributes);
-    const reply = opened(node, tree, intent, known);
-    if (hasPages || !isAlone || node.identity === undefined || !isSameFile(node.identity, attributes)) return reply;
-    const isStored = contents.length > 0 && core.notifier?.store?.(node.id, contents) === true;
-    return isStored ? { ...reply, keepCache: true } : reply;
+    const reply = opened(node, tree, intent, file);
+    if (contents === undefined || contents.length === 0 || hasPages || !isAlone) return reply;
+    if (node.identity === undefined || !isSameFile(node.identity, attributes)) return reply;
+    return core.notifier?.store?.(node.id, contents) === true ? { ...reply, keepCache: true } : reply;
   }
 
   function release(number: Handle): void {
@@ -107,7 +107,7 @@ export function fileOperations(core: MountCore): FileOperations {
       const path = core.pathOf(node);
       const isPlain = intent.read && !intent.write && !intent.truncate && !intent.append && !intent.direct;
       const known = isPlain ? tree.openKnown(path, flagsOf(intent)) : undefined;
-      if (known !== undefined) return openedKnown(node, tree, intent, known);
+      if (known !== undefined) return openedSmall(node, tree, intent, known);
       const options = {
         flags: flagsOf(intent),
         permissions: 0,
@@ -115,7 +115,11 @@ export function fileOperations(core: MountCore): FileOperations {
         gid: context.gid,
         wantBytes: wantBytes(node, intent),
       };
-      const reply = tree.open(path, options).then((file) => opened(node, tree, intent, file));
+      const reply = tree.open(path, options).then((file) => {
+        // It may have been recalled since.
+        const isTrue = isPlain && file.contents !== undefined && tree.known(path) === file.attributes;
+        return isTrue ? openedSmall(node, tree, intent, file) : opened(node, tree, intent, file);
+      });
       return core.wait(context, reply, ({ handle }) => release(handle));
     },
 

@@ -9,7 +9,6 @@ import type { CallResult } from '../net/channel.ts';
 import { LIMITS, OPEN, type Attributes } from '../wire/schema.ts';
 import type { Contents } from './contents-memory.ts';
 import type { Creation } from './creation.ts';
-import { SMALL_FILE_BYTES } from './remote-contents.ts';
 import { isSameFile, type FileIdentity, type RemoteFile, type RemoteHandle } from './remote-file.ts';
 import { checkWhole, RemoteHandles } from './remote-handles.ts';
 import { RemoteLocks } from './remote-locks.ts';
@@ -25,10 +24,10 @@ const NOTHING = new Uint8Array(0);
 /** Tuning: so much of a file comes with its opening on a slow path, bytes. */
 const SLOW_FIRST_BYTES = 16 * 1024;
 
-/** A file that was opened without asking the server. */
-export interface KnownFile extends OpenedFile {
-  /** All of it; holds until the event loop's next turn. */
-  readonly contents: Uint8Array;
+/** A file that was opened, perhaps without asking the server. */
+export interface OpenedRemoteFile extends OpenedFile {
+  /** All of it, if it is small and at hand; holds until the event loop's next turn. */
+  readonly contents?: Uint8Array;
 }
 
 export class RemoteFileOperations {
@@ -45,7 +44,7 @@ export class RemoteFileOperations {
     this.#prefetch = prefetch;
   }
 
-  open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
+  open(path: ByteString, options: OpenOptions): Promise<OpenedRemoteFile> {
     if (this.#share.creations.mayHold(path, options)) return Promise.resolve(this.#hold(path, options));
     if ((options.flags & ~(OPEN.sync | OPEN.dataSync)) !== OPEN.read) return this.#open(path, options);
     const known = this.openKnown(path, options.flags);
@@ -58,7 +57,7 @@ export class RemoteFileOperations {
   }
 
   /** Opens for reading what is at hand whole, without asking the server. @returns undefined if it is not. */
-  openKnown(path: ByteString, flags: number): KnownFile | undefined {
+  openKnown(path: ByteString, flags: number): OpenedRemoteFile | undefined {
     const share = this.#share;
     const [directory, name] = [parentOf(path), nameOf(path)];
     const attributes = share.cache.find(directory, name);
@@ -93,12 +92,12 @@ export class RemoteFileOperations {
     return { handle: this.#handles.add(open), created: true, attributes, firstBytes: NOTHING };
   }
 
-  #openMissed(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
+  #openMissed(path: ByteString, options: OpenOptions): Promise<OpenedRemoteFile> {
     this.#prefetch.opened(parentOf(path), nameOf(path));
     return this.#open(path, options);
   }
 
-  async #open(path: ByteString, options: OpenOptions): Promise<OpenedFile> {
+  async #open(path: ByteString, options: OpenOptions): Promise<OpenedRemoteFile> {
     const share = this.#share;
     const { flags, permissions, uid, gid } = options;
     const wantBytes = Math.min(options.wantBytes, share.channel.pace === 'slow' ? SLOW_FIRST_BYTES : Infinity);
@@ -119,19 +118,18 @@ export class RemoteFileOperations {
       await file.writes.drained();
       return { handle, created, attributes: await this.getattr(open, path), firstBytes: new Uint8Array(0) };
     }
-    if (!created) {
-      if (flags & OPEN.truncate) share.changedContents(file);
-      if (isCurrent) this.#learnOpened(path, reply, payload);
-    }
+    if (!created && flags & OPEN.truncate) share.changedContents(file);
+    const contents = created || !isCurrent ? undefined : this.#learnOpened(path, reply, payload);
     file.size = reply.attributes.size;
     if (payload.length > 0 && isCurrent) open.readAhead.seed(payload, wantBytes);
-    return { handle, created, attributes: reply.attributes, firstBytes: payload };
+    const opened = { handle, created, attributes: reply.attributes, firstBytes: payload };
+    return contents === undefined ? opened : { ...opened, contents };
   }
 
-  #learnOpened(path: ByteString, reply: LearnedAttributes, payload: Uint8Array): void {
-    const isWhole = payload.length === reply.attributes.size && payload.length <= SMALL_FILE_BYTES;
-    if (!isWhole) this.#share.learn(path, this.#share.order.now, reply);
-    else this.#share.learnContents(path, this.#share.order.now, reply, payload, true);
+  /** @returns the contents if all of them came. */
+  #learnOpened(path: ByteString, reply: LearnedAttributes, payload: Uint8Array): Uint8Array | undefined {
+    this.#share.learnContents(path, this.#share.order.now, reply, payload, true);
+    return payload.length === reply.attributes.size ? payload : undefined;
   }
 
   async getattr(open: RemoteHandle, path: ByteString): Promise<Attributes> {

@@ -9,9 +9,10 @@ import { join, type ByteString } from '../bytestring.ts';
 import { recycle } from '../frame-pool.ts';
 import type { CallResult } from '../net/channel.ts';
 import { LIMITS, type Attributes } from '../wire/schema.ts';
+import { LookForesight } from './look-foresight.ts';
 import { PrefetchWindow } from './prefetch-window.ts';
 import { SMALL_FILE_BYTES } from './remote-contents.ts';
-import type { RemoteShare } from './remote-share.ts';
+import { isRegular, type RemoteShare } from './remote-share.ts';
 import { LeftFiles, WalkOrder, type WalkedFile, type WalkOrderName } from './walk-order.ts';
 
 /** Tuning. */
@@ -30,9 +31,6 @@ const TRUSTED_AFTER = 4;
 const TRUST_MS = 3000;
 /** What was not used for so long will not be, milliseconds. */
 const STALE_MS = 3000;
-
-const S_IFMT = 0o170000;
-const S_IFREG = 0o100000;
 
 type KnownNames = ReadonlyMap<ByteString, Attributes | null | undefined>;
 
@@ -58,6 +56,7 @@ interface Walk {
 export class FilePrefetch {
   readonly #share: RemoteShare;
   readonly #window = new PrefetchWindow();
+  readonly #looks = new LookForesight();
   readonly #walks = new Map<ByteString, Walk>();
   readonly #arriving = new Map<ByteString, Promise<unknown>>();
   #calls = 0;
@@ -73,6 +72,16 @@ export class FilePrefetch {
     share.contents.onUnused = (directory, name) => this.#unused(directory, name);
   }
 
+  /** How much of a file is wanted with a look at its attributes, because it is likely to be opened next, bytes. */
+  get lookBytes(): number {
+    return this.#share.channel.pace === 'slow' ? 0 : this.#looks.wantBytes;
+  }
+
+  /** The attributes of a regular file were asked for. */
+  looked(path: ByteString): void {
+    this.#looks.looked(path);
+  }
+
   /** Settles when the contents of the file are there or will not come; undefined if they are not on their way. */
   arriving(path: ByteString): Promise<unknown> | undefined {
     return this.#arriving.get(path);
@@ -81,6 +90,7 @@ export class FilePrefetch {
   /** A file was opened for reading. */
   opened(directory: ByteString, name: ByteString): void {
     if (this.#share.channel.pace === 'slow') return;
+    this.#looks.opened(join(directory, name));
     const walk = this.#walkOf(directory);
     if (walk === undefined) return;
     this.#hit(walk, name);
@@ -189,7 +199,7 @@ export class FilePrefetch {
           return;
         }
         const [name, attributes] = next.value;
-        if (attributes && (attributes.mode & S_IFMT) === S_IFREG) {
+        if (attributes && isRegular(attributes)) {
           files.push({ name, inode: Number(this.shownInode(attributes)) });
         }
       }
@@ -291,7 +301,6 @@ export class FilePrefetch {
       last = position;
       const bytes = payload.subarray(at, at + attributes.size);
       at += attributes.size;
-      if ((attributes.mode & S_IFMT) !== S_IFREG || attributes.nlink !== 1) continue;
       share.learnContents(join(directory, name), sentAt, { ...reply, attributes }, bytes, false);
     }
     recycle(payload);

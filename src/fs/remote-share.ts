@@ -11,7 +11,7 @@ import { RECALL, SOLE, type Attributes, type CallName, type ReplyOf, type Reques
 import type { Creation } from './creation.ts';
 import { DirectoryCache } from './remote-cache.ts';
 import { ContentsMemory } from './contents-memory.ts';
-import { RemoteContents } from './remote-contents.ts';
+import { RemoteContents, SMALL_FILE_BYTES } from './remote-contents.ts';
 import { RemoteCreations } from './remote-creations.ts';
 import { dropContents, RemoteFiles, type RemoteFile } from './remote-file.ts';
 import { ChangeOrder, DirectoryOrder, type PeerLease } from './remote-lease.ts';
@@ -64,6 +64,11 @@ export interface LearnedAttributes {
   readonly change: number;
   readonly leaseMs: number;
 }
+
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
+
+export const isRegular = ({ mode }: Attributes): boolean => (mode & S_IFMT) === S_IFREG;
 
 export class RemoteShare {
   readonly share: number;
@@ -140,7 +145,10 @@ export class RemoteShare {
     }
   }
 
-  /** The same with the whole contents of a file, which are copied. */
+  /**
+   * The same with what may be the whole contents of a small file.
+   * @param bytes are copied, if that is what they are.
+   */
   learnContents(
     path: ByteString,
     sentAt: number,
@@ -149,11 +157,11 @@ export class RemoteShare {
     isUsed: boolean,
   ): void {
     this.learn(path, sentAt, learned);
-    // That they are known now, and are these, says that nothing happened to the file meanwhile.
+    const { attributes } = learned;
+    if (!isRegular(attributes) || bytes.length !== attributes.size || bytes.length > SMALL_FILE_BYTES) return;
     const [directory, name] = [parentOf(path), nameOf(path)];
-    if (this.cache.find(directory, name) === learned.attributes) {
-      this.contents.put(directory, name, learned.attributes, bytes, isUsed);
-    }
+    // That they are known now, and are these, says that nothing happened to the file meanwhile.
+    if (this.cache.find(directory, name) === attributes) this.contents.put(directory, name, attributes, bytes, isUsed);
   }
 
   /** A name was made by us. */

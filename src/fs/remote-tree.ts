@@ -4,14 +4,21 @@
  */
 import { fromBytes, nameOf, NAME_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
+import type { CallResult } from '../net/channel.ts';
 import { ATTRIBUTE_FLAGS, RENAME, SOLE, type Attributes } from '../wire/schema.ts';
 import { RemoteDirectories } from './remote-directories.ts';
 import type { FileIdentity } from './remote-file.ts';
-import { RemoteFileOperations, type KnownFile } from './remote-files.ts';
+import { RemoteFileOperations, type OpenedRemoteFile } from './remote-files.ts';
 import { RemoteHandles } from './remote-handles.ts';
 import { FilePrefetch } from './remote-prefetch.ts';
 import { setattrFields } from './remote-setattr.ts';
-import { RemoteShare, type InvalidateListener, type MadeListener, type RemoteShareOptions } from './remote-share.ts';
+import {
+  isRegular,
+  RemoteShare,
+  type InvalidateListener,
+  type MadeListener,
+  type RemoteShareOptions,
+} from './remote-share.ts';
 import type * as tree from './tree.ts';
 
 export interface RemoteTree extends tree.Tree {
@@ -21,7 +28,8 @@ export interface RemoteTree extends tree.Tree {
   /** What is cached of the path, under a lease: null if it does not exist, undefined if nothing is known. */
   known(path: ByteString): Attributes | null | undefined;
   /** Opens for reading a file that is at hand whole, without asking the peer. @returns undefined if it is not. */
-  openKnown(path: ByteString, flags: number): KnownFile | undefined;
+  openKnown(path: ByteString, flags: number): OpenedRemoteFile | undefined;
+  open(path: ByteString, options: tree.OpenOptions): Promise<OpenedRemoteFile>;
   /** What can be said of a file that was made here first, as long as the server has not heard of it. */
   held(path: ByteString): Attributes | undefined;
   /** As read(), in parts that follow each other: for who can use them without putting them together. */
@@ -228,11 +236,11 @@ class Remote implements RemoteTree {
     this.#handles.renamed(path, newPath, isExchange);
   }
 
-  openKnown(path: ByteString, flags: number): KnownFile | undefined {
+  openKnown(path: ByteString, flags: number): OpenedRemoteFile | undefined {
     return this.#files.openKnown(path, flags);
   }
 
-  open(path: ByteString, options: tree.OpenOptions): Promise<tree.OpenedFile> {
+  open(path: ByteString, options: tree.OpenOptions): Promise<OpenedRemoteFile> {
     return this.#files.open(path, options);
   }
 
@@ -327,8 +335,11 @@ class Remote implements RemoteTree {
     await share.settled(path, true);
     const sentAt = share.order.now;
     try {
-      const { reply } = await share.call('getattr', { share: this.share, path, handle: 0 });
-      share.learn(path, sentAt, reply);
+      const { reply, payload } = await this.#look(path);
+      // An empty file comes with no more than its attributes: whether it may be read is not known.
+      if (payload.length > 0) share.learnContents(path, sentAt, reply, payload, false);
+      else share.learn(path, sentAt, reply);
+      if (isRegular(reply.attributes)) this.#prefetch.looked(path);
       return share.withUnwritten(reply.attributes);
     } catch (error) {
       const parent = path.slice(0, Math.max(0, path.lastIndexOf('/'))) as ByteString;
@@ -336,6 +347,13 @@ class Remote implements RemoteTree {
       if (isKnownMissing && share.order.isCurrent(path, sentAt, undefined)) share.cache.put(path, null);
       throw error;
     }
+  }
+
+  /** Asks for attributes, and for contents too if they are likely to be needed next. */
+  #look(path: ByteString): Promise<CallResult<'look'>> {
+    const wantBytes = this.#prefetch.lookBytes;
+    if (wantBytes > 0) return this.#share.call('look', { share: this.share, path, wantBytes });
+    return this.#share.call('getattr', { share: this.share, path, handle: 0 });
   }
 
   #hasNoXattrs(path: ByteString): boolean {

@@ -6,7 +6,7 @@ import { attributeChange, contentsChanged, fileChanged, isCovered } from './serv
 import type { ServedHandlers, ServedPeer } from './served-peer.ts';
 
 type AttributeCall =
-  'statfs' | 'getattr' | 'setattr' | 'readlink' | 'getxattr' | 'setxattr' | 'listxattr' | 'removexattr';
+  'statfs' | 'getattr' | 'look' | 'setattr' | 'readlink' | 'getxattr' | 'setxattr' | 'listxattr' | 'removexattr';
 
 export function attributeHandlers(peer: ServedPeer): ServedHandlers<AttributeCall> {
   async function getattr({ share, path, handle }: RequestOf<'getattr'>): Promise<Answer<'getattr'>> {
@@ -17,6 +17,15 @@ export function attributeHandlers(peer: ServedPeer): ServedHandlers<AttributeCal
     const { change } = served.leases;
     const attributes = await served.tree.getattr(path, open?.handle ?? 0);
     return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 } };
+  }
+
+  async function look({ share, path, wantBytes }: RequestOf<'look'>): Promise<Answer<'look'>> {
+    const { tree, leases, holder } = peer.served(share);
+    const granted = leases.grant(holder, parentOf(path), nameOf(path));
+    const leaseMs = typeof granted === 'number' ? granted : await granted;
+    const { change } = leases;
+    const { attributes, contents } = await tree.look(path, wantBytes);
+    return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 }, payload: contents };
   }
 
   async function setattr(request: RequestOf<'setattr'>): Promise<Answer<'setattr'>> {
@@ -38,6 +47,7 @@ export function attributeHandlers(peer: ServedPeer): ServedHandlers<AttributeCal
   return {
     statfs: peer.heard(async ({ share, path }) => ({ reply: await peer.served(share).tree.statfs(path) })),
     getattr: peer.heard((request) => getattr(request)),
+    look: peer.heard((request) => look(request)),
     setattr: peer.heard((request) => setattr(request)),
     readlink: peer.heard(async ({ share, path }) => ({
       reply: { target: await peer.served(share).tree.readlink(path) },

@@ -158,6 +158,13 @@ export interface Tree {
   testLock(handle: Handle, range: LockRange): Promise<LockRange | undefined>;
 }
 
+/** What looking at a file told. */
+export interface LookedAt {
+  readonly attributes: Attributes;
+  /** All of them, or empty. */
+  readonly contents: Uint8Array;
+}
+
 /** A small file, read whole. */
 export interface ReadFile {
   /** Of its name among those asked for. */
@@ -195,6 +202,8 @@ export interface ListedDirectory extends ListingPage {
 
 /** A Tree over real (or remembered) files that others may change behind its back, and that tells of it. */
 export interface WatchedTree extends Tree {
+  /** As getattr, with the contents of a regular file that has one name and at most `room` bytes, and can be read. */
+  look(path: ByteString, room: number): Promise<LookedAt>;
   /**
    * Reads files of a directory whole. Those that cannot be given are left out: missing, no regular files, with
    * several names, not to be read, too large for what is left of `room` (bytes).

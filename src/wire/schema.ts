@@ -499,6 +499,19 @@ export const MESSAGES = {
     reply: { change },
     replyPayload: LIMITS.pieceBytes,
   }),
+  look: call({
+    tag: 71,
+    from: 'client',
+    idempotent: true,
+    doc: 'As getattr, of a file that may be opened next. The payload is the whole contents, if it is a regular file of at most that many bytes, with one name, that can be read; else it is empty.',
+    request: {
+      share,
+      path: path('the file'),
+      wantBytes: { type: 'u32', doc: 'contents of at most so many bytes are wanted', limit: LIMITS.pieceBytes },
+    },
+    reply: attributesReply,
+    replyPayload: LIMITS.pieceBytes,
+  }),
   readFiles: call({
     tag: 70,
     from: 'client',

@@ -322,6 +322,14 @@ class Memory implements MemoryTree {
     return inode.data.read(offset, length);
   }
 
+  async look(path: ByteString, room: number): Promise<tree.LookedAt> {
+    this.#fault('getattr');
+    const inode = this.#target(path, 0);
+    const isSmall = (inode.mode & S_IFMT) === S_IFREG && inode.nlink === 1 && inode.data.size <= room;
+    const contents = isSmall ? inode.data.read(0, inode.data.size) : new Uint8Array();
+    return { attributes: attributesOf(inode), contents };
+  }
+
   async readFiles(directory: ByteString, names: readonly ByteString[], room: number): Promise<tree.ReadFiles> {
     this.#fault('open');
     const { names: there } = this.#directory(directory);

@@ -130,3 +130,32 @@ test('a file with another name outside, and one that may not be read, are left t
     await rm(root, { recursive: true });
   }
 });
+
+test('a look tells attributes, and the contents of small regular files', async (t) => {
+  for (const { name, tree, close } of await trees()) {
+    await t.test(name, async () => {
+      await tree.mkdir(p('d'), 0o755, OWNER);
+      await put(tree, p('d/f'), Buffer.from('contents'));
+      await put(tree, p('d/twice'), Buffer.from('x'));
+      await tree.link(p('d/twice'), 0, p('d/again'));
+      await tree.symlink(p('d/link'), Buffer.from('f'), OWNER);
+      await tree.mknod(p('d/fifo'), 0o644, OWNER, true);
+      for (const [path, room, contents] of [
+        ['d/f', 8, 'contents'],
+        ['d/f', 7, ''],
+        ['d/twice', 100, ''],
+        ['d/link', 100, ''],
+        ['d/fifo', 100, ''],
+        ['d', 100, ''],
+        ['', 100, ''],
+      ] as const) {
+        const looked = await tree.look(p(path), room);
+        assert.equal(Buffer.from(looked.contents).toString(), contents, path);
+        assert.deepEqual(looked.attributes, await tree.getattr(p(path), 0), path);
+      }
+      await fails(tree.look(p('d/none'), 100), 'ENOENT');
+      await fails(tree.look(p('d/f/none'), 100), 'ENOTDIR');
+    });
+    await close();
+  }
+});

@@ -170,6 +170,25 @@ test('a file that is opened again while its contents are at hand costs nothing',
   await close();
 });
 
+test('where looks are followed by openings the contents come with the look', async () => {
+  const { a, b, server, read, close } = await createFixture(0);
+  await server.memory.mkdir(p('e'), 0o755, OWNER);
+  for (let index = 0; index < 40; index++) await writeFile(server.memory, p(`e/${nameOf(index)}`), contentsOf(index));
+  const look = async (index: number) => {
+    await a.tree.getattr(p(`e/${nameOf(index)}`), 0);
+    assert.equal(await read(a, `e/${nameOf(index)}`), contentsOf(index).toString());
+  };
+  for (let index = 0; index < 39; index++) await look((index * 7) % 40);
+  const { getattr = 0, open = 0, look: looks = 0 } = callsOf(a);
+  assert.equal(getattr + looks, 39);
+  assert.ok(open <= 6, `${open} openings`);
+  const last = (39 * 7) % 40;
+  await a.tree.getattr(p(`e/${nameOf(last)}`), 0);
+  await writeFile(b.tree, p(`e/${nameOf(last)}`), text('new'));
+  assert.equal(await read(a, `e/${nameOf(last)}`), 'new');
+  await close();
+});
+
 test('what another peer wrote is read by whoever opens the file after that', async () => {
   const { a, b, read, close } = await createFixture(100);
   for (let index = 0; index < 5; index++) await read(a, `d/${nameOf(index)}`);
