@@ -1,7 +1,9 @@
 // Throughput, latency and integrity of KCP over simulated links, in simulated time.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Kcp } from '../../src/net/kcp.ts';
 import { createPair, type PairOptions } from './kcp-pair.ts';
+import { SimulatedLink, type LinkOptions } from './simulated-link.ts';
 
 /** 100 Mbit/s in bytes per millisecond. */
 const RATE = 12_500;
@@ -149,3 +151,52 @@ test('small messages now and then do not hold back the bulk that follows', () =>
   pair.run(() => false, 10_000);
   assert.ok((received - before) / 2_000 > RATE * 0.75, `${(received - before) / 2_000} bytes/ms`);
 });
+
+for (const starts of [
+  [0, 2_000],
+  [0, 7_000],
+]) {
+  test(`flows that begin at ${starts.join(', ')} ms come to share a link`, () => {
+    const { shares, queueMs } = shareLink(starts, path100, 10_000, 30_000);
+    const sum = shares.reduce((a, b) => a + b, 0);
+    const jain = sum ** 2 / (shares.length * shares.reduce((a, b) => a + b * b, 0));
+    assert.ok(sum > 0.85 && jain > 0.9, `${shares.join(' ')}: ${jain}`);
+    assert.ok(queueMs < 30, `${queueMs} ms`);
+  });
+}
+
+/** Part of the link's rate that each flow has from `fromMs` to `untilMs`, and the mean wait in its queue. */
+function shareLink(starts: readonly number[], link: LinkOptions, fromMs: number, untilMs: number) {
+  let now = 0;
+  const [forth, back] = [new SimulatedLink(link, 1), new SimulatedLink(link, 2)];
+  const flows = starts.map((startMs, index) => {
+    const end = (out: SimulatedLink) =>
+      new Kcp({
+        conversation: index,
+        sendWindowSegments: 16_384,
+        receiveWindowSegments: 16_384,
+        stream: true,
+        output: (bytes, start, length) => out.send(bytes.subarray(start, start + length), now),
+      });
+    return { startMs, sender: end(forth), receiver: end(back), bytes: 0 };
+  });
+  let waited = 0;
+  let looks = 0;
+  for (; now < untilMs; now += 1) {
+    for (const packet of forth.take(now)) flows[packet[0] ?? 0]?.receiver.input(packet, now);
+    for (const packet of back.take(now)) flows[packet[0] ?? 0]?.sender.input(packet, now);
+    for (const flow of flows) {
+      const { sender, receiver, startMs } = flow;
+      for (let m = receiver.receive(); m !== undefined; m = receiver.receive())
+        if (now >= fromMs) flow.bytes += m.length;
+      while (now >= startMs && sender.unacknowledgedBytes < 8e6) sender.send(new Uint8Array(32_768));
+      sender.update(now);
+      receiver.update(now);
+    }
+    if (now < fromMs) continue;
+    waited += forth.waitMs(now);
+    looks++;
+  }
+  const rate = link.rate ?? Infinity;
+  return { shares: flows.map(({ bytes }) => bytes / (untilMs - fromMs) / rate), queueMs: waited / looks };
+}

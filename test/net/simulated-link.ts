@@ -53,6 +53,11 @@ export class SimulatedLink {
     return this.#arrivals[0]?.at ?? Infinity;
   }
 
+  /** How long a packet that is sent now would wait in the queue, milliseconds. */
+  waitMs(now: number): number {
+    return Math.max(0, this.#busyUntil - now);
+  }
+
   send(bytes: Uint8Array, now: number): void {
     const { delayMs, rate = Infinity, queueBytes = Infinity, loss = 0, reorder = 0, duplicate = 0 } = this.#options;
     this.sent++;
