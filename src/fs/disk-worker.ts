@@ -68,10 +68,6 @@ function run(port: MessagePort, request: DiskRequest, moved: ArrayBuffer[]): unk
       movable(opened.firstBytes, moved);
       return { ...opened, attributes: pack(opened.attributes) };
     }
-    case 'createFile': {
-      const made = treeOf(request).createFile(...request.args);
-      return { ...made, attributes: pack(made.attributes) };
-    }
     case 'listDirectory': {
       const listed = treeOf(request).listDirectory(...request.args);
       movable(listed.bytes, moved);
@@ -118,7 +114,6 @@ type SpecialMethod =
   | 'symlink'
   | 'link'
   | 'open'
-  | 'createFile'
   | 'listDirectory'
   | 'readPage'
   | 'look'
@@ -139,6 +134,8 @@ function runPlain(tree: LocalCore, request: Exclude<DiskRequest, { method: Speci
       return tree.rmdir(...request.args);
     case 'rename':
       return tree.rename(...request.args);
+    case 'createFile':
+      return tree.createFile(...request.args);
     case 'flush':
       return tree.flush(...request.args);
     case 'release':

@@ -5,7 +5,7 @@
 import type { ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import type { Attributes } from '../wire/schema.ts';
-import { createFile, type LocalCreation } from './local-creation.ts';
+import { createFile } from './local-creation.ts';
 import * as directories from './local-directories.ts';
 import * as files from './local-files.ts';
 import { createLockBackend } from './local-lock-backend.ts';
@@ -16,6 +16,7 @@ import { look, readSmallFiles, type PackedFiles } from './local-small-files.ts';
 import { HandleTable, type LocalState } from './local-state.ts';
 import { LocalWatches, type WatchListener } from './local-watches.ts';
 import * as xattrs from './local-xattrs.ts';
+import { packAnswer, unpackRequest } from './packed-creation.ts';
 import type {
   AttributeChange,
   FileSystemStatus,
@@ -53,12 +54,8 @@ export interface LocalCore {
   rmdir(path: ByteString): void;
   rename(path: ByteString, newPath: ByteString, flags: number): void;
   open(path: ByteString, options: OpenOptions): files.LocalOpen;
-  createFile(
-    path: ByteString,
-    options: Omit<OpenOptions, 'wantBytes'>,
-    bytes: Uint8Array,
-    change: AttributeChange,
-  ): LocalCreation;
+  /** Request and answer as src/fs/packed-creation.ts has them. */
+  createFile(path: ByteString, request: readonly number[], bytes: Uint8Array): readonly number[];
   look(path: ByteString, room: number): LookedAt;
   readSmallFiles(directory: ByteString, names: readonly ByteString[], room: number): PackedFiles;
   flush(handle: Handle, lockOwner: bigint): void;
@@ -100,7 +97,7 @@ export function createLocalCore(options: CoreOptions, clock: Clock, onChange: Wa
     rmdir: (path) => names.rmdir(state, path),
     rename: (path, newPath, flags) => names.rename(state, path, newPath, flags),
     open: (path, openOptions) => files.open(state, path, openOptions),
-    createFile: (path, openOptions, bytes, change) => createFile(state, path, openOptions, bytes, change),
+    createFile: (path, request, bytes) => packAnswer(createFile(state, path, unpackRequest(request), bytes)),
     look: (path, room) => look(state, path, room),
     readSmallFiles: (directory, list, room) => readSmallFiles(state, directory, list, room),
     flush: (handle, lockOwner) => files.flush(state, handle, lockOwner),

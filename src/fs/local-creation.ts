@@ -3,64 +3,64 @@
  * the way of all files (src/fs/local-tree.ts).
  */
 import { writeSync } from 'node:fs';
-import type { ByteString } from '../bytestring.ts';
+import { parentOf, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError, type ErrorCode } from '../errors.ts';
-import { closeDescriptor } from '../sys/files.ts';
-import type { Attributes } from '../wire/schema.ts';
-import { fileKey } from './local-attributes.ts';
-import { openOrCreate } from './local-files.ts';
+import { closeDescriptor, statDescriptor } from '../sys/files.ts';
+import { OPEN, type Attributes } from '../wire/schema.ts';
+import { attributesOf, fileKey } from './local-attributes.ts';
+import { createIn, openOrCreate } from './local-files.ts';
 import { setAttributes } from './local-names.ts';
 import { attributesOfDescriptor, type LocalState } from './local-state.ts';
-import type { AttributeChange, Handle, OpenOptions } from './tree.ts';
-
-export interface LocalCreation {
-  readonly handle: Handle;
-  readonly created: boolean;
-  readonly attributes: Attributes;
-  /** For reading and writing on other threads, until release. */
-  readonly descriptor: number;
-  /** What failed after the opening. */
-  readonly failure: ErrorCode | undefined;
-}
+import type { CreationAnswer, CreationRequest } from './packed-creation.ts';
 
 export function createFile(
   state: LocalState,
   path: ByteString,
-  options: Omit<OpenOptions, 'wantBytes'>,
+  request: CreationRequest,
   bytes: Uint8Array,
-  change: AttributeChange,
-): LocalCreation {
+): CreationAnswer {
   return state.watches.own([path], () => {
-    const { descriptor, created } = openOrCreate(state, path, options);
-    let failure: ErrorCode | undefined;
-    let attributes: Attributes;
-    try {
-      failure = fill(state, descriptor, options.flags, bytes, change);
-      attributes = attributesOfDescriptor(state, descriptor);
-    } catch (error) {
-      closeDescriptor(descriptor);
-      throw error;
+    const { options, wantsDirectory } = request;
+    const mustBeNew = (options.flags & OPEN.exclusive) !== 0;
+    if (mustBeNew && state.writable) {
+      return state.root.inParent(path, 'EEXIST', (directory, name) => {
+        const made = fill(state, createIn(state, directory, name, options), true, request, bytes);
+        return { ...made, directory: wantsDirectory ? attributesOfDescriptor(state, directory) : undefined };
+      });
     }
-    const file = fileKey(attributes);
-    const open = { descriptor, flags: options.flags, isDirectory: false, file, cursor: 0n };
-    return { handle: state.handles.add(open), created, attributes, descriptor, failure };
+    const { descriptor, created } = openOrCreate(state, path, options);
+    const made = fill(state, descriptor, created, request, bytes);
+    if (!wantsDirectory || !created) return made;
+    return { ...made, directory: state.root.at(parentOf(path), (parent) => attributesOfDescriptor(state, parent)) };
   });
 }
 
-/** @returns what it failed with. */
+/** Takes over the descriptor. */
 function fill(
   state: LocalState,
   descriptor: number,
-  flags: number,
+  created: boolean,
+  { options: { flags }, change }: CreationRequest,
   bytes: Uint8Array,
-  change: AttributeChange,
-): ErrorCode | undefined {
+): CreationAnswer {
+  let failure: ErrorCode | undefined;
+  let attributes: Attributes;
   try {
-    for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done, bytes.length - done, done);
-    if (Object.keys(change).length > 0) setAttributes(state, descriptor, flags, change);
-    return undefined;
+    try {
+      for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done, bytes.length - done, done);
+      if (Object.keys(change).length > 0) setAttributes(state, descriptor, flags, change);
+    } catch (error) {
+      if (!(error instanceof PeerfsError || (error instanceof Error && 'code' in error))) throw error;
+      failure = codeOf(error);
+    }
+    // What has just been made has no extended attributes.
+    attributes = created
+      ? attributesOf(statDescriptor(descriptor), false, !state.keepsIds)
+      : attributesOfDescriptor(state, descriptor);
   } catch (error) {
-    if (error instanceof PeerfsError || (error instanceof Error && 'code' in error)) return codeOf(error);
+    closeDescriptor(descriptor);
     throw error;
   }
+  const open = { descriptor, flags, isDirectory: false, file: fileKey(attributes), cursor: 0n };
+  return { handle: state.handles.add(open), descriptor, created, failure, attributes, directory: undefined };
 }

@@ -66,7 +66,8 @@ export function openOrCreate(
     }
     if (!state.writable) throw new PeerfsError(exists(state, path) ? 'EEXIST' : 'EROFS');
     try {
-      return { descriptor: createFile(state, path, options), created: true };
+      const create = (directory: number, name: ByteString) => createIn(state, directory, name, options);
+      return { descriptor: state.root.inParent(path, 'EEXIST', create), created: true };
     } catch (error) {
       if ((flags & OPEN.exclusive) !== 0 || codeOf(error) !== 'EEXIST' || attempt >= CREATE_RETRIES) throw error;
     }
@@ -108,24 +109,31 @@ function openExisting(state: LocalState, path: ByteString, flags: number): numbe
   });
 }
 
-function createFile(state: LocalState, path: ByteString, options: Omit<OpenOptions, 'wantBytes'>): number {
+/**
+ * Creates and opens a name that must be new. To be run among the tree's own changes.
+ * @param directory a descriptor of it. @returns a descriptor that is the caller's.
+ */
+export function createIn(
+  state: LocalState,
+  directory: number,
+  name: ByteString,
+  options: Omit<OpenOptions, 'wantBytes'>,
+): number {
   const mode = permitted(state, options.permissions);
-  return state.root.inParent(path, 'EEXIST', (directory, name) => {
-    const exactly = createsExactly();
-    let descriptor = -1;
-    const asRoot = createOwned(state, options, () => {
-      const flags = kernelFlags(options.flags) | O.CREAT | O.EXCL | O.NOFOLLOW;
-      descriptor = openAt(directory, name, flags, mode);
-    });
-    try {
-      settleOwner(descriptor, options, asRoot);
-      if (!exactly || asRoot) changeModeOpen(descriptor, mode);
-      return descriptor;
-    } catch (error) {
-      closeDescriptor(descriptor);
-      throw error;
-    }
+  const exactly = createsExactly();
+  let descriptor = -1;
+  const asRoot = createOwned(state, options, () => {
+    const flags = kernelFlags(options.flags) | O.CREAT | O.EXCL | O.NOFOLLOW;
+    descriptor = openAt(directory, name, flags, mode);
   });
+  try {
+    settleOwner(descriptor, options, asRoot);
+    if (!exactly || asRoot) changeModeOpen(descriptor, mode);
+    return descriptor;
+  } catch (error) {
+    closeDescriptor(descriptor);
+    throw error;
+  }
 }
 
 /** Reads and writes on the handle's descriptor must have ended. */

@@ -7,7 +7,7 @@
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
-import { fromText, type ByteString } from '../bytestring.ts';
+import { fromText, parentOf, type ByteString } from '../bytestring.ts';
 import { systemClock, type Clock } from '../clock.ts';
 import { codeOf, PeerfsError, type ErrorCode } from '../errors.ts';
 import { recycle, takeFrame } from '../frame-pool.ts';
@@ -19,6 +19,7 @@ import { LIMITS, OPEN, RECALL, type Attributes } from '../wire/schema.ts';
 import { openDiskTree, type DiskTree } from './disk-thread.ts';
 import { fileKey, PACKED_NUMBERS, unpackAttributes } from './local-attributes.ts';
 import { LocalWrites } from './local-writes.ts';
+import { packRequest, unpackAnswer } from './packed-creation.ts';
 import type {
   AttributeChange,
   CreatedFile,
@@ -181,14 +182,15 @@ class Local implements LocalTree {
     options: Omit<OpenOptions, 'wantBytes'>,
     bytes: Uint8Array,
     change: AttributeChange,
+    wantsDirectory: boolean,
   ): Promise<CreatedFile> {
-    if (bytes.length > CREATED_BYTES) return this.#createLargeFile(path, options, bytes, change);
+    if (bytes.length > CREATED_BYTES) return this.#createLargeFile(path, options, bytes, change, wantsDirectory);
     // A copy of its own size: a view would cross with all of the memory that it is of.
     const whole = Uint8Array.prototype.slice.call(bytes);
-    const made = await this.#open.call('createFile', [path, options, whole, change]);
-    const attributes = unpackAttributes(made.attributes);
-    this.#remember(made.handle, made.descriptor, options.flags, fileKey(attributes));
-    return { handle: made.handle, created: made.created, attributes, failure: made.failure };
+    const request = packRequest({ options, change, wantsDirectory });
+    const made = unpackAnswer(await this.#open.call('createFile', [path, request, whole]));
+    this.#remember(made.handle, made.descriptor, options.flags, fileKey(made.attributes));
+    return made;
   }
 
   async #createLargeFile(
@@ -196,6 +198,7 @@ class Local implements LocalTree {
     options: Omit<OpenOptions, 'wantBytes'>,
     bytes: Uint8Array,
     change: AttributeChange,
+    wantsDirectory: boolean,
   ): Promise<CreatedFile> {
     const { handle, created } = await this.open(path, { ...options, wantBytes: 0 });
     let failure: ErrorCode | undefined;
@@ -206,7 +209,8 @@ class Local implements LocalTree {
       failure = codeOf(error);
     }
     try {
-      return { handle, created, attributes: await this.getattr(path, handle), failure };
+      const directory = wantsDirectory ? await this.getattr(parentOf(path), 0) : undefined;
+      return { handle, created, attributes: await this.getattr(path, handle), failure, directory };
     } catch (error) {
       await this.release(handle);
       throw error;

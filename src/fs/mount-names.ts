@@ -31,15 +31,21 @@ export function nameOperations(core: MountCore): NameOperations {
       if (shown !== undefined) return core.delivered(await shareEntry(core, parent, name, shown));
       path = core.pathIn(parent, parent.folder.inboxName(name));
     } else path = core.pathIn(parent, name);
+    // Most lookups of what is about to be made: without an error that is made only to be caught.
+    if (share.tree.known(path) === null) return absent(parent, name, share, path);
     try {
       const attributes = await share.tree.getattr(path, 0);
       return core.delivered(core.entry(parent, name, share, path, attributes));
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
-      const gone = nodes.unlink(parent, name);
-      if (gone !== undefined) nodes.release(gone);
-      return core.absent(parent, name, share.tree, path);
+      return absent(parent, name, share, path);
     }
+  }
+
+  function absent(parent: MountNode, name: ByteString, share: MountedShare, path: ByteString): NegativeReply {
+    const gone = nodes.unlink(parent, name);
+    if (gone !== undefined) nodes.release(gone);
+    return core.absent(parent, name, share.tree, path);
   }
 
   function make(place: Place, context: RequestContext, made: Promise<Attributes>): Promise<EntryReply> {

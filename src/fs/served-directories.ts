@@ -30,6 +30,12 @@ export function soleAfter({ leases, holder }: ServedFolder, path: ByteString, ma
 /** Of a call that changed no names. */
 export const NO_NAMES: ChangedDirectories & SoleDirectories = { directories: [], order: 0, sole: 0, soleMs: 0 };
 
+/** Whether a lease of the peer covers the attributes of the directory of `path`; it is told of the next change, too. */
+export function coversDirectory({ leases, holder }: ServedFolder, path: ByteString): boolean {
+  const directory = parentOf(path);
+  return leases.rearm(holder, parentOf(directory), nameOf(directory));
+}
+
 /**
  * To be called right after the change has been asked of the tree, before any await: trees keep the order of calls.
  * @param paths whose names change; never rejects.

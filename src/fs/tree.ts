@@ -183,6 +183,8 @@ export interface ReadFiles {
 export interface CreatedFile extends Omit<OpenedFile, 'firstBytes'> {
   /** What failed after the opening: writing, or setting attributes. */
   readonly failure: ErrorCode | undefined;
+  /** What became of its directory, if that was asked for. */
+  readonly directory: Attributes | undefined;
 }
 
 /** Entries of a directory as src/wire/listing.ts lays them out. */
@@ -219,6 +221,7 @@ export interface WatchedTree extends Tree {
     options: Omit<OpenOptions, 'wantBytes'>,
     bytes: Uint8Array,
     change: AttributeChange,
+    wantsDirectory: boolean,
   ): Promise<CreatedFile>;
   /**
    * Opens a directory and lists its first entries.

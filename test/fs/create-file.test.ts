@@ -39,10 +39,11 @@ for (const [name, make] of Object.entries(trees)) {
     for (const [index, size] of [0, 5, 70_000, 256 * 1024].entries()) {
       const bytes = Buffer.alloc(size, index + 1);
       const change = { mode: 0o600, mtime: { sec: 1000 + index, nsec: 7 } };
-      const made = await tree.createFile(p(`f${index}`), options(), bytes, change);
+      const made = await tree.createFile(p(`f${index}`), options(), bytes, change, true);
       assert.deepEqual([made.created, made.failure], [true, undefined]);
       const { attributes } = made;
       assert.deepEqual(attributes, await tree.getattr(p(`f${index}`), 0));
+      assert.deepEqual(made.directory, await tree.getattr(p(''), 0));
       assert.deepEqual(
         [attributes.size, attributes.mode & 0o7777, attributes.mtimeSec, attributes.mtimeNsec],
         [size, 0o600, 1000 + index, 7],
@@ -58,19 +59,19 @@ for (const [name, make] of Object.entries(trees)) {
   test(`${name}: it opens as open does: exclusive or not, with and without truncation`, async () => {
     const { tree, close } = await make();
     await writeFile(tree, p('f'), Buffer.from('long before'));
-    await fails(tree.createFile(p('f'), options(), NOTHING, {}), 'EEXIST');
-    await fails(tree.createFile(p('d/f'), options(), NOTHING, {}), 'ENOENT');
-    const kept = await tree.createFile(p('f'), options(OPEN.write | OPEN.create), Buffer.from('LONG'), {});
+    await fails(tree.createFile(p('f'), options(), NOTHING, {}, true), 'EEXIST');
+    await fails(tree.createFile(p('d/f'), options(), NOTHING, {}, true), 'ENOENT');
+    const kept = await tree.createFile(p('f'), options(OPEN.write | OPEN.create), Buffer.from('LONG'), {}, true);
     assert.deepEqual([kept.created, (await readFile(tree, p('f'))).toString()], [false, 'LONG before']);
     const cut = OPEN.write | OPEN.create | OPEN.truncate;
-    const short = await tree.createFile(p('f'), options(cut), Buffer.from('x'), {});
+    const short = await tree.createFile(p('f'), options(cut), Buffer.from('x'), {}, true);
     assert.deepEqual([short.attributes.size, (await readFile(tree, p('f'))).toString()], [1, 'x']);
     await close();
   });
 
   test(`${name}: what fails after the opening is told, and the handle is good`, async () => {
     const { tree, close } = await make();
-    const made = await tree.createFile(p('f'), options(OPEN.read | OPEN.create), Buffer.from('x'), {});
+    const made = await tree.createFile(p('f'), options(OPEN.read | OPEN.create), Buffer.from('x'), {}, true);
     assert.deepEqual([made.created, made.failure, made.attributes.size], [true, 'EBADF', 0]);
     assert.equal((await tree.read(made.handle, 0, 10)).length, 0);
     await tree.release(made.handle);
@@ -84,7 +85,7 @@ test('memory: a full disk leaves what it leaves', async () => {
     if (isFull && method === 'write') throw new PeerfsError('ENOSPC');
   };
   const tree = createMemoryTree({ fault });
-  const made = await tree.createFile(p('f'), options(), Buffer.from('x'), { mode: 0o600 });
+  const made = await tree.createFile(p('f'), options(), Buffer.from('x'), { mode: 0o600 }, false);
   assert.deepEqual([made.failure, made.attributes.size, made.attributes.mode & 0o777], ['ENOSPC', 0, 0o640]);
   isFull = false;
   await tree.write(made.handle, 0, Buffer.from('x'));
@@ -97,7 +98,13 @@ test('local: files that are made through the tree are not told as changes by oth
   tree.onChange((change) => told.push(change));
   await tree.watch(p(''));
   for (const size of [10, 100_000]) {
-    const made = await tree.createFile(p(`f${size}`), options(), Buffer.alloc(size), { mtime: { sec: 5, nsec: 0 } });
+    const made = await tree.createFile(
+      p(`f${size}`),
+      options(),
+      Buffer.alloc(size),
+      { mtime: { sec: 5, nsec: 0 } },
+      false,
+    );
     await tree.release(made.handle);
   }
   await new Promise((resolve) => setTimeout(resolve, 30));

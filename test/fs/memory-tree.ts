@@ -303,6 +303,7 @@ class Memory implements MemoryTree {
     options: Omit<tree.OpenOptions, 'wantBytes'>,
     bytes: Uint8Array,
     change: tree.AttributeChange,
+    wantsDirectory: boolean,
   ): Promise<tree.CreatedFile> {
     const { handle, created } = await this.open(path, { ...options, wantBytes: 0 });
     let failure: ErrorCode | undefined;
@@ -312,7 +313,8 @@ class Memory implements MemoryTree {
     } catch (error) {
       failure = codeOf(error);
     }
-    return { handle, created, attributes: await this.getattr(path, handle), failure };
+    const directory = wantsDirectory ? await this.getattr(parentOf(path), 0) : undefined;
+    return { handle, created, attributes: await this.getattr(path, handle), failure, directory };
   }
 
   async read(handle: tree.Handle, offset: number, length: number): Promise<Uint8Array> {

@@ -93,8 +93,10 @@ function namespaceOf(name: string): Namespace {
   if (name.startsWith('user.')) return 'user';
   return name.startsWith('trusted.') ? 'absent' : 'unsupported';
 }
-const refused = (namespace: Namespace): PeerfsError =>
-  new PeerfsError(namespace === 'absent' ? 'ENODATA' : 'EOPNOTSUPP');
+/** Asked for each new file: made once, because making an error costs more than answering. */
+const ABSENT = new PeerfsError('ENODATA');
+const UNSUPPORTED = new PeerfsError('EOPNOTSUPP');
+const refused = (namespace: Namespace): PeerfsError => (namespace === 'absent' ? ABSENT : UNSUPPORTED);
 
 function entryOperation(start: (call: Call) => ReturnType<KernelFileSystem['mkdir']>): Operation {
   return (call) =>
@@ -384,7 +386,10 @@ export const OPERATIONS: ReadonlyMap<number, Operation> = new Map<number, Operat
       const size = input.u32(GETXATTR_IN.word.size);
       const name = input.name(GETXATTR_IN.sizeBytes);
       const namespace = namespaceOf(name);
-      if (namespace !== 'user') return Promise.reject(refused(namespace));
+      if (namespace !== 'user') {
+        call.replies.error(request, refused(namespace));
+        return undefined;
+      }
       return fileSystem.getxattr(request.node, name, request).then((value) => answerXattr(call, size, value));
     },
   ],
