@@ -54,7 +54,7 @@ export interface DiskMessage {
 type Packed<T> = T extends { inode: bigint; birthNsec: number } ? number[] : T extends Promise<infer R> ? R : T;
 export type DiskResult<M extends DiskMethod> = M extends 'openTree' | 'cancel'
   ? undefined
-  : M extends 'open' | 'createFile' | 'look'
+  : M extends 'open' | 'look'
     ? Omit<ReturnType<LocalCore[M]>, 'attributes'> & { readonly attributes: number[] }
     : M extends keyof LocalCore
       ? Packed<ReturnType<LocalCore[M]>>
