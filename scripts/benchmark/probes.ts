@@ -89,7 +89,7 @@ print(sum(times)/len(times)*1000)`;
 export const queueDelay: Measure = async (stage, system, scale) => {
   const { link } = stage;
   if (link === undefined) throw new Error('a link is needed');
-  const [program = '', ...args] = [...link.enter(1), 'python3', '-c', ECHO, link.addresses[1]];
+  const [program, ...args] = [...link.enter(1), 'python3', '-c', ECHO, link.addresses[1]];
   const echo = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     await once(echo.stdout, 'data');
@@ -257,7 +257,7 @@ export async function bareSealedPair({ link }: Stage): Promise<number> {
   if (link === undefined) throw new Error('a link is needed');
   const program = join(import.meta.dirname, 'bare-pair.js');
   const start = (end: 0 | 1, role: string) => {
-    const [first = '', ...rest] = [...link.enter(end), process.execPath, program, role];
+    const [first, ...rest] = [...link.enter(end), process.execPath, program, role];
     const args = [...rest, link.addresses[1], String(BARE_PORT), String(BARE_SECONDS)];
     return spawn(first, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   };

@@ -33,7 +33,7 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
       'UseDNS no\nSubsystem sftp internal-sftp\n',
   );
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true });
-  const [program = '', ...args] = [...serverEnter, '/usr/sbin/sshd', '-D', '-f', join(directory, 'sshd_config')];
+  const [program, ...args] = [...serverEnter, '/usr/sbin/sshd', '-D', '-f', join(directory, 'sshd_config')];
   const sshd = spawn(program, args, { stdio: 'ignore' });
   const mountpoints: string[] = [];
   const close = (): void => {
