@@ -12,7 +12,7 @@ import { systemClock, type Clock } from '../clock.ts';
 import { codeOf, PeerfsError, type ErrorCode } from '../errors.ts';
 import { recycle, takeFrame } from '../frame-pool.ts';
 import { silentLogger, type Logger } from '../log.ts';
-import { copyRange, readCached, seek, WHENCE } from '../sys/file-data.ts';
+import { copyRange, isInMemory, readAt, readCached, seek, WHENCE } from '../sys/file-data.ts';
 import { sizeOf } from '../sys/files.ts';
 import { ListingReader, MAX_RECORD_BYTES } from '../wire/listing.ts';
 import { LIMITS, OPEN, RECALL, type Attributes } from '../wire/schema.ts';
@@ -94,10 +94,22 @@ interface LocalHandle {
   running: number;
   /** Set when the handle is released while calls run: called with the last. */
   idle: (() => void) | undefined;
+  /** How to read without waiting: as the kernel says what it has, at once, or not at all. */
+  reads: 'cached' | 'at once' | 'elsewhere';
   /** Since the first write. */
   writes: LocalWrites | undefined;
   /** The last append, after which the next begins. */
   appended: Promise<unknown>;
+}
+
+/** Reads on this thread what can be read without waiting. @returns bytes read; 0 if it is better done elsewhere. */
+function readNow(open: LocalHandle, bytes: Uint8Array, offset: number): number {
+  if (open.reads === 'cached') {
+    const done = readCached(open.descriptor, bytes, offset);
+    if (done !== undefined) return done;
+    open.reads = isInMemory(open.descriptor) ? 'at once' : 'elsewhere';
+  }
+  return open.reads === 'at once' ? readAt(open.descriptor, bytes, offset) : 0;
 }
 
 class Local implements LocalTree {
@@ -220,19 +232,18 @@ class Local implements LocalTree {
   async read(handle: Handle, offset: number, length: number): Promise<Uint8Array> {
     const open = this.#handle(handle);
     if ((open.flags & OPEN.read) === 0) throw new PeerfsError('EBADF', 'not open for reading');
-    return this.#using(open, async () => {
-      const bytes = length <= POOLED_BYTES ? Buffer.allocUnsafe(length) : takeFrame(length);
-      let done = length <= CACHED_BYTES ? readCached(open.descriptor, bytes, offset) : 0;
-      if (done < length && (done === 0 || offset + done < sizeOf(open.descriptor))) {
-        // Regular files alone are opened: less than asked for means the end.
-        done = (await readFd(open.descriptor, bytes, 0, length, offset)).bytesRead;
-      }
-      // A view keeps all of its memory: a short answer is worth a copy.
-      if (done * 2 >= length) return bytes.subarray(0, done);
-      const short = Uint8Array.prototype.slice.call(bytes, 0, done);
-      recycle(bytes);
-      return short;
-    });
+    const bytes = length <= POOLED_BYTES ? Buffer.allocUnsafe(length) : takeFrame(length);
+    let done = length <= CACHED_BYTES ? readNow(open, bytes, offset) : 0;
+    const isAll = done === length || (length <= CACHED_BYTES && open.reads === 'at once');
+    if (!isAll && (done === 0 || offset + done < sizeOf(open.descriptor))) {
+      // Regular files alone are opened: less than asked for means the end.
+      done = await this.#using(open, async () => (await readFd(open.descriptor, bytes, 0, length, offset)).bytesRead);
+    }
+    // A view keeps all of its memory: a short answer is worth a copy.
+    if (done * 2 >= length) return bytes.subarray(0, done);
+    const short = Uint8Array.prototype.slice.call(bytes, 0, done);
+    recycle(bytes);
+    return short;
   }
 
   async look(path: ByteString, room: number): Promise<LookedAt> {
@@ -432,8 +443,16 @@ class Local implements LocalTree {
   }
 
   #remember(handle: Handle, descriptor: number, flags: number, file: string): void {
-    const appended = Promise.resolve();
-    this.#handles.set(handle, { descriptor, flags, file, running: 0, idle: undefined, writes: undefined, appended });
+    this.#handles.set(handle, {
+      descriptor,
+      flags,
+      file,
+      running: 0,
+      idle: undefined,
+      reads: 'cached',
+      writes: undefined,
+      appended: Promise.resolve(),
+    });
   }
 
   /** Runs what uses the descriptor, which stays open until it is done. */

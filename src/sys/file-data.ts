@@ -4,7 +4,7 @@
  */
 import { fromBytes, type ByteString } from '../bytestring.ts';
 import { addressOf, declare, declareAsync, errno } from './libc.ts';
-import { systemError } from './errno.ts';
+import { codeOfErrno, systemError } from './errno.ts';
 
 /** unistd.h of Linux. */
 export const WHENCE = { SET: 0, CURRENT: 1, DATA: 3, HOLE: 4 } as const;
@@ -51,12 +51,23 @@ const vectorAddress = addressOf(vector);
 
 /**
  * Reads what the kernel has in memory, without waiting: may run on any thread.
- * @returns bytes read, fewer at the end of the file or where memory ends; 0 if there is nothing or it would wait.
+ * @returns bytes read, fewer at the end of the file or where memory ends; 0 if there is nothing or it would wait;
+ * undefined if the file system cannot tell.
  */
-export function readCached(descriptor: number, bytes: Uint8Array, offset: number): number {
+export function readCached(descriptor: number, bytes: Uint8Array, offset: number): number | undefined {
   vector[0] = BigInt(addressOf(bytes));
   vector[1] = BigInt(bytes.length);
-  return Math.max(0, call.preadv2(descriptor, vectorAddress, 1, offset, RWF_NOWAIT));
+  const done = call.preadv2(descriptor, vectorAddress, 1, offset, RWF_NOWAIT);
+  if (done >= 0) return done;
+  return codeOfErrno(errno()) === 'EOPNOTSUPP' ? undefined : 0;
+}
+
+/** linux/magic.h: file systems that are nothing but memory. */
+const IN_MEMORY: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
+
+/** Whether the file stands on no disk (tmpfs, ramfs): reading it waits for nothing but what was swapped out. */
+export function isInMemory(descriptor: number): boolean {
+  return IN_MEMORY.has(fileSystemSizes(descriptor).type);
 }
 
 /** struct statfs of 64-bit Linux: eight-byte words, but the fsid. */
