@@ -31,7 +31,9 @@ export function judge(row: Row, figures: ReadonlyMap<Result['system'], readonly 
   return [...figures].map(([system, all]) => {
     const middle = median(all);
     const ratio = rival === undefined ? undefined : lessIsBetter ? median(rival) / middle : middle / median(rival);
-    const target = system === 'reference' ? undefined : targets[system];
+    const asked = system === 'reference' ? undefined : targets[system];
+    // Without the rival a ratio is not judged.
+    const target = asked?.ratio !== undefined && ratio === undefined ? undefined : asked;
     return {
       row: name,
       about,
@@ -50,7 +52,7 @@ export function judge(row: Row, figures: ReadonlyMap<Result['system'], readonly 
   });
 }
 
-function isMet({ ratio, atLeast, atMost, ofReference }: Target, figure: number, by = 0, reference = NaN): boolean {
+function isMet({ ratio, atLeast, atMost, ofReference }: Target, figure: number, by = 0, reference = Number.NaN): boolean {
   return (
     (ratio === undefined || by >= ratio) &&
     (atLeast === undefined || figure >= atLeast) &&
