@@ -93,6 +93,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   let earlyEnd: PathEnd | undefined;
   let isConfirmed = false;
   let hasEnded = false;
+  let isPumpDue = false;
   let pingSentAt: number | undefined;
   let lastSentAt = clock.now();
   /** What was heard last was a frame. */
@@ -147,8 +148,16 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
     socket.write(sealed, () => recycle(sealed));
   }
 
+  /** What one event has us send goes out by one system call. */
+  function pumpSoon(): void {
+    if (isPumpDue) return;
+    isPumpDue = true;
+    process.nextTick(pump);
+  }
+
   /** Hands waiting frames to the socket, lane 0 first, as long as it has little in hand. */
   function pump(): void {
+    isPumpDue = false;
     if (hasEnded) return;
     socket.cork();
     while (socket.writableLength < SOCKET_AHEAD_BYTES[pace]) {
@@ -267,7 +276,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
       const packet = [laneByte, ...pieces];
       waiting[lane]?.push(packet);
       waitingBytes[lane] = bytesWaiting(lane) + lengthOf(packet);
-      pump();
+      pumpSoon();
       if (bytesWaiting(lane) > LANE_HIGH_WATER_BYTES) full[lane] = true;
       return full[lane] !== true;
     },
