@@ -10,8 +10,8 @@
  * A change of one file is recalled for that file only, once, until the holder looks at it again; a change of names ends
  * the lease of the whole directory for all but the one who made it.
  *
- * Order: a lease is granted before the tree is read; a change is counted after the tree was changed. So a holder
- * that read the old state under number n gets the recall, and its number is above n.
+ * Order: the number of a reply is taken before the lease is granted, and that before the tree is read; a change is counted
+ * after the tree was changed. So a holder that read the old state under number n gets the recall, and its number is above n.
  */
 import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
@@ -112,7 +112,8 @@ export class TreeLeases {
   }
 
   /**
-   * Promises `holder` to be told of changes in the directory.
+   * Promises `holder` to be told of changes in the directory. The change number that the reply carries is taken before:
+   * a recall that ends this very lease, before its holder was told of it, is newer.
    * @param looksAt name whose attributes or contents are about to be read; undefined: of all names.
    * @returns milliseconds, 0 if the promise cannot be kept; a promise only while a watch is being set.
    */

@@ -79,6 +79,11 @@ export class DirectoryCache {
     return this.#valid(directory) !== undefined;
   }
 
+  /** What stands for all that is known of the directory now: as long as it is the same, the lease was not lost. */
+  knowledge(directory: ByteString): object | undefined {
+    return this.#valid(directory);
+  }
+
   /** We were told to be alone in the directory, which is under a lease. */
   putSole(directory: ByteString): void {
     const known = this.#valid(directory);
@@ -118,8 +123,10 @@ export class DirectoryCache {
   beginListing(directory: ByteString): CachedListing {
     const own = directory === ROOT ? this.get(ROOT) : undefined;
     // What was known before goes; contents stay with the attributes that are heard once more.
-    if (this.#valid(directory) !== undefined) this.#remove(directory);
+    const before = this.#valid(directory);
+    if (before !== undefined) this.#remove(directory);
     const known = this.#known(directory);
+    known.soleEpoch = before?.soleEpoch ?? 0;
     if (own !== undefined) known.entries.set(ROOT, own);
     this.#size += known.entries.size;
     return known;

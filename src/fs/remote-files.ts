@@ -105,7 +105,8 @@ export class RemoteFileOperations {
     const sentAt = share.order.now;
     const request = { share: share.share, path, flags, permissions, uid, gid, wantBytes };
     const late = ({ reply }: CallResult<'open'>) => this.#share.releases.add(reply.handle);
-    const { reply, payload } = await share.releases.opening(() => share.call('open', request, { late }));
+    const run = () => share.releases.opening(() => share.call('open', request, { late }));
+    const { reply, payload } = await (flags & OPEN.create ? share.creations.changing(request, run) : run());
     const { created, leaseMs } = reply;
     const file = share.files.find(reply.attributes) ?? this.#newFile(reply.attributes);
     const open = this.#newHandle(file, path, flags, reply.handle, undefined);

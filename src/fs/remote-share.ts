@@ -44,10 +44,18 @@ export interface LearnedDirectories {
   readonly soleMs: number;
 }
 
+/** How things stood when a change of names was sent. */
+export interface ChangeBefore {
+  /** ChangeOrder.now. */
+  readonly sentAt: number;
+  /** DirectoryCache.knowledge. */
+  readonly knowledge: object | undefined;
+}
+
 /** Tells that a file, known by what it was said to be at first, is at the server. */
 export type MadeListener = (first: Attributes, now: Attributes) => void;
 
-/** Calls that make or remove names. */
+/** Calls that make or remove names, but `open`: see remote-files.ts. */
 const NAME_CALLS: ReadonlySet<CallName> = new Set<CallName>([
   'mkdir',
   'mknod',
@@ -192,18 +200,37 @@ export class RemoteShare {
     for (const listener of this.#listeners) void listener(path, RECALL.subtree);
   }
 
+  /**
+   * What the reply to a change of names is to be compared with. Without a lease from before the server did it, nobody
+   * would have told what became of the name since.
+   */
+  before(directory: ByteString): ChangeBefore {
+    return { sentAt: this.order.now, knowledge: this.cache.knowledge(directory) };
+  }
+
+  #isSince({ sentAt, knowledge }: ChangeBefore, path: ByteString, change: number): boolean {
+    const wasLeased = knowledge !== undefined && knowledge === this.cache.knowledge(parentOf(path));
+    return wasLeased && this.order.isCurrent(path, sentAt, change);
+  }
+
   /** A name was removed by us. */
-  removed(path: ByteString, sentAt: number, reply: LearnedDirectories): void {
-    const isCurrent = this.order.isCurrent(path, sentAt, reply.change);
+  removed(path: ByteString, before: ChangeBefore, reply: LearnedDirectories): void {
+    const isCurrent = this.#isSince(before, path, reply.change);
     this.changedName(path);
     if (isCurrent) this.cache.removed(path);
     else this.cache.forget(path);
-    this.#learnDirectories([parentOf(path)], sentAt, reply);
+    this.#learnDirectories([parentOf(path)], before.sentAt, reply);
   }
 
   /** Two names were changed by us. */
-  renamed(from: ByteString, to: ByteString, isExchange: boolean, sentAt: number, reply: LearnedDirectories): void {
-    const isCurrent = this.order.isCurrent(from, sentAt, reply.change);
+  renamed(
+    from: ByteString,
+    to: ByteString,
+    isExchange: boolean,
+    before: ChangeBefore,
+    reply: LearnedDirectories,
+  ): void {
+    const isCurrent = this.#isSince(before, from, reply.change);
     // A rename onto another name of the same file does nothing: both stay.
     const isOnlyName = from !== to && this.cache.get(from)?.nlink === 1;
     for (const path of [from, to]) {
@@ -213,7 +240,7 @@ export class RemoteShare {
       this.cache.forget(path);
     }
     if (isCurrent && !isExchange && isOnlyName) this.cache.removed(from);
-    this.#learnDirectories([parentOf(from), parentOf(to)], sentAt, reply);
+    this.#learnDirectories([parentOf(from), parentOf(to)], before.sentAt, reply);
   }
 
   /** We changed what stands under a name, and with it the directory's own attributes. */

@@ -2,7 +2,7 @@
  * RemoteTree: the Tree over one share of a peer, cached as far as the peer's leases go. This file has the operations
  * on names and attributes; open files are in remote-files.ts, open directories in remote-directories.ts.
  */
-import { fromBytes, nameOf, NAME_MAX_BYTES, type ByteString } from '../bytestring.ts';
+import { fromBytes, nameOf, NAME_MAX_BYTES, parentOf, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { CallResult } from '../net/channel.ts';
 import { ATTRIBUTE_FLAGS, RENAME, SOLE, type Attributes } from '../wire/schema.ts';
@@ -214,25 +214,25 @@ class Remote implements RemoteTree {
 
   async unlink(path: ByteString): Promise<void> {
     await this.#handles.hold(path);
-    const sentAt = this.#share.order.now;
+    const before = this.#share.before(parentOf(path));
     const { reply } = await this.#removing(() => this.#share.call('unlink', { share: this.share, path }));
-    this.#share.removed(path, sentAt, reply);
+    this.#share.removed(path, before, reply);
     this.#handles.removed(path);
   }
 
   async rmdir(path: ByteString): Promise<void> {
-    const sentAt = this.#share.order.now;
+    const before = this.#share.before(parentOf(path));
     const { reply } = await this.#removing(() => this.#share.call('rmdir', { share: this.share, path }));
     this.#share.cache.forgetBelow(path);
-    this.#share.removed(path, sentAt, reply);
+    this.#share.removed(path, before, reply);
   }
 
   async rename(path: ByteString, newPath: ByteString, flags: number): Promise<void> {
     await this.#handles.hold(newPath);
-    const sentAt = this.#share.order.now;
+    const before = this.#share.before(parentOf(path));
     const { reply } = await this.#share.mutate('rename', { share: this.share, path, newPath, flags });
     const isExchange = (flags & RENAME.exchange) !== 0;
-    this.#share.renamed(path, newPath, isExchange, sentAt, reply);
+    this.#share.renamed(path, newPath, isExchange, before, reply);
     this.#handles.renamed(path, newPath, isExchange);
   }
 

@@ -12,18 +12,18 @@ export function attributeHandlers(peer: ServedPeer): ServedHandlers<AttributeCal
   async function getattr({ share, path, handle }: RequestOf<'getattr'>): Promise<Answer<'getattr'>> {
     const served = peer.served(share);
     const open = handle === 0 ? undefined : peer.file(handle, served);
+    const { change } = served.leases;
     const granted = served.leases.grant(served.holder, parentOf(path), nameOf(path));
     const leaseMs = typeof granted === 'number' ? granted : await granted;
-    const { change } = served.leases;
     const attributes = await served.tree.getattr(path, open?.handle ?? 0);
     return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 } };
   }
 
   async function look({ share, path, wantBytes }: RequestOf<'look'>): Promise<Answer<'look'>> {
     const { tree, leases, holder } = peer.served(share);
+    const { change } = leases;
     const granted = leases.grant(holder, parentOf(path), nameOf(path));
     const leaseMs = typeof granted === 'number' ? granted : await granted;
-    const { change } = leases;
     const { attributes, contents } = await tree.look(path, wantBytes);
     return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 }, payload: contents };
   }
@@ -33,8 +33,8 @@ export function attributeHandlers(peer: ServedPeer): ServedHandlers<AttributeCal
     const served = peer.writable(share);
     const open = handle === 0 ? undefined : peer.file(handle, served);
     const path = open?.path ?? request.path;
-    const leaseMs = await served.leases.grant(served.holder, parentOf(request.path), nameOf(request.path));
     const { change } = served.leases;
+    const leaseMs = await served.leases.grant(served.holder, parentOf(request.path), nameOf(request.path));
     const what = (valid & SETATTR.size) === 0 ? fileChanged(path) : contentsChanged(path);
     const attributes = await peer.changing(
       served,

@@ -16,8 +16,8 @@ export function creationHandlers(peer: ServedPeer): ServedHandlers<'createFile'>
     const served = peer.writable(share);
     peer.handles.reserve();
     try {
-      const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
       const { change } = served.leases;
+      const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
       const asked = attributeChange({ ...request, uid: 0, gid: 0, size: 0 });
       const isCoveredToo = coversDirectory(served, path);
       const order = served.leases.nextOrder();

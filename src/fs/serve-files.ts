@@ -28,8 +28,8 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
   /** The attributes of an open file after a call that ended writing. */
   async function attributesOf(open: ServedHandle): Promise<Answer<'flush'>> {
     const { served, directory, name, path } = open;
-    const leaseMs = await served.leases.grant(served.holder, directory, name);
     const { change } = served.leases;
+    const leaseMs = await served.leases.grant(served.holder, directory, name);
     const attributes = await served.tree.getattr(path, open.handle);
     return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 } };
   }
@@ -47,8 +47,8 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     const served = (flags & writes) === 0 ? peer.served(share) : peer.writable(share);
     peer.handles.reserve();
     try {
-      const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
       const { change } = served.leases;
+      const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
       const opening = served.tree.open(path, { flags, permissions, uid, gid, wantBytes });
       const after = (flags & OPEN.create) === 0 ? undefined : directoriesAfter(served, path);
       const opened = await opening;
@@ -78,8 +78,8 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
   async function readFiles({ share, directory, names, room }: RequestOf<'readFiles'>): Promise<Answer<'readFiles'>> {
     const { leases, holder, tree } = peer.served(share);
     const asked = names.map(({ name }) => name);
-    const leaseMs = await leases.grant(holder, directory, asked[0]);
     const { change } = leases;
+    const leaseMs = await leases.grant(holder, directory, asked[0]);
     if (leaseMs === 0 || asked.length === 0) return { reply: { files: [], change, leaseMs } };
     for (const name of asked) leases.rearm(holder, directory, name);
     const read = await tree.readFiles(directory, asked, room);

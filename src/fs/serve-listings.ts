@@ -15,8 +15,8 @@ export function listingHandlers(peer: ServedPeer): ServedHandlers<'openDirectory
     peer.handles.reserve();
     let isReserved = true;
     try {
-      const leaseMs = await served.leases.grant(served.holder, path);
       const { change } = served.leases;
+      const leaseMs = await served.leases.grant(served.holder, path);
       const { handle: opened, bytes, ...page } = await served.tree.listDirectory(path, maxEntries, true);
       let handle = 0;
       if (opened !== 0) {
@@ -36,8 +36,8 @@ export function listingHandlers(peer: ServedPeer): ServedHandlers<'openDirectory
     maxEntries,
   }: RequestOf<'listDirectory'>): Promise<Answer<'listDirectory'>> {
     const { leases, holder, tree } = peer.served(share);
-    const leaseMs = await leases.grant(holder, path);
     const { change } = leases;
+    const leaseMs = await leases.grant(holder, path);
     const { count, next, end, bytes } = await tree.listDirectory(path, maxEntries, false);
     return { reply: { count, next, end, change, leaseMs }, payload: bytes };
   }
@@ -55,8 +55,8 @@ export function listingHandlers(peer: ServedPeer): ServedHandlers<'openDirectory
   ): Promise<Answer<'readDirectory'>> {
     const { leases, holder, tree } = open.served;
     // Attributes of all its files are read: each is to be recalled again.
-    if (cursor === 0n) await leases.grant(holder, open.path);
     const { change } = leases;
+    if (cursor === 0n) await leases.grant(holder, open.path);
     const { bytes, ...page } = await tree.readPage(open.handle, cursor, maxEntries);
     return { reply: { ...page, change }, payload: bytes };
   }

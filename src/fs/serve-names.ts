@@ -18,8 +18,8 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     also?: TreeChange,
   ): Promise<Answer<'mkdir'>> {
     const served = peer.writable(share);
-    const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
     const { change } = served.leases;
+    const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
     const changes = also === undefined ? namesChanged(path) : [...namesChanged(path), also];
     const making = make(served.tree);
     const after = directoriesAfter(served, path);

@@ -28,6 +28,8 @@ export interface MemoryChannel extends Channel {
   readonly calls: Map<CallName, number>;
   /** Called with each call of this end that has been answered; the reply arrives when it settles. */
   beforeReply: (name: CallName) => Promise<void> | undefined;
+  /** Called with each call of this end that was sent; it arrives when it settles. */
+  beforeArrival: (name: CallName) => Promise<void> | undefined;
   /** Called before a call of this end is sent; what it throws, the call fails with. */
   beforeSend: (name: CallName) => void;
 }
@@ -53,6 +55,7 @@ class MemoryEnd implements MemoryChannel {
   pace: Pace = 'fast';
   remoteBootId: string | undefined = 'boot';
   beforeReply: MemoryChannel['beforeReply'] = () => undefined;
+  beforeArrival: MemoryChannel['beforeArrival'] = () => undefined;
   beforeSend: MemoryChannel['beforeSend'] = () => undefined;
   handlers: Handlers | undefined;
   pushHandlers: PushHandlers = {};
@@ -91,7 +94,7 @@ class MemoryEnd implements MemoryChannel {
     if (handler === undefined) throw new PeerfsError('UNSUPPORTED');
     const answered = (async (): Promise<CallResult<M>> => {
       // A frame never arrives within the call that sends it.
-      await Promise.resolve();
+      await this.beforeArrival(name);
       let answer: Answer<CallName>;
       try {
         answer = await handler(sent as never, { callId, signal: cancel.signal, payload });
