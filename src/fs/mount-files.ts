@@ -1,5 +1,5 @@
 /** The mount's operations on open files. */
-import { PeerfsError } from '../errors.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
 import { LOCK_TYPE, OPEN } from '../wire/schema.ts';
 import type { EntryReply, InterruptSignal, KernelFileSystem, OpenIntent, OpenReply } from './kernel.ts';
 import { versionOf, type MountCore } from './mount-core.ts';
@@ -120,7 +120,11 @@ export function fileOperations(core: MountCore): FileOperations {
         const isTrue = isPlain && file.contents !== undefined && tree.known(path) === file.attributes;
         return isTrue ? openedSmall(node, tree, intent, file) : opened(node, tree, intent, file);
       });
-      return core.wait(context, reply, ({ handle }) => release(handle));
+      // The kernel knew the name, and it is gone meanwhile: ESTALE has it look again, and create if that was asked for.
+      const found = reply.catch((error: unknown) => {
+        throw codeOf(error) === 'ENOENT' ? new PeerfsError('ESTALE', 'gone', { cause: error }) : error;
+      });
+      return core.wait(context, found, ({ handle }) => release(handle));
     },
 
     create: async (parent, name, permissions, intent, context) => {

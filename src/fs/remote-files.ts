@@ -197,7 +197,13 @@ export class RemoteFileOperations {
   async fsync(handle: Handle, dataOnly: boolean): Promise<void> {
     const open = this.#handles.get(handle);
     await this.#written(open);
-    await this.#handles.through(open, true, (number) => this.#share.call('fsync', { handle: number, dataOnly }));
+    open.hasWritten = false;
+    try {
+      await this.#handles.through(open, true, (number) => this.#share.call('fsync', { handle: number, dataOnly }));
+    } catch (error) {
+      open.hasWritten = true;
+      throw error;
+    }
     open.file.writes.throwError(open);
   }
 

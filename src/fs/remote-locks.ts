@@ -15,8 +15,16 @@ export class RemoteLocks {
     this.#handles = handles;
   }
 
+  /**
+   * Giving a lock back is not waited for: it is on its way before anything that is asked later, and if it is lost, so are
+   * all locks of the handle.
+   */
   async lock(open: RemoteHandle, request: LockRequest, waiting: AbortSignal | undefined): Promise<void> {
     const isWaiting = waiting !== undefined;
+    if (request.type === LOCK_NONE && !open.isLost && !open.isBroken) {
+      this.#unlock(open, request);
+      return;
+    }
     await this.#handles.through(open, false, (number) =>
       this.#share.call(
         'lock',
