@@ -6,6 +6,7 @@
 import { nameOf, parentOf, ROOT, type ByteString } from '../bytestring.ts';
 import { RECALL, type Attributes } from '../wire/schema.ts';
 import type { RemoteContents } from './remote-contents.ts';
+import type { ListedEntry } from './remote-file.ts';
 import type { PeerLease } from './remote-lease.ts';
 
 /** Tuning: names remembered of one share. */
@@ -33,12 +34,6 @@ export type CachedListing = Pick<KnownDirectory, 'epoch'>;
 export interface KnownEntry {
   readonly name: ByteString;
   readonly attributes: Attributes;
-}
-
-/** undefined: the name exists, more cannot be said. */
-export interface ListedEntry {
-  readonly name: ByteString;
-  readonly attributes: Attributes | undefined;
 }
 
 /** A file with other names may be changed where no lease of ours reaches. */

@@ -9,6 +9,7 @@ import { recycle } from '../frame-pool.ts';
 import type { CallResult } from '../net/channel.ts';
 import { ListingReader } from '../wire/listing.ts';
 import { LIMITS, type DirectoryEntry } from '../wire/schema.ts';
+import type { ListingPrefetch } from './listing-prefetch.ts';
 import type { CachedListing, KnownEntry } from './remote-cache.ts';
 import type { RemoteShare } from './remote-share.ts';
 import type { Handle, Listing } from './tree.ts';
@@ -51,10 +52,12 @@ export class RemoteDirectories {
   readonly #share: RemoteShare;
   readonly #handles = new Map<Handle, OpenDirectory>();
   readonly #nextHandle: () => Handle;
+  readonly #prefetch: ListingPrefetch;
 
-  constructor(share: RemoteShare, nextHandle: () => Handle) {
+  constructor(share: RemoteShare, nextHandle: () => Handle, prefetch: ListingPrefetch) {
     this.#share = share;
     this.#nextHandle = nextHandle;
+    this.#prefetch = prefetch;
   }
 
   has(handle: Handle): boolean {
@@ -65,6 +68,9 @@ export class RemoteDirectories {
     const { order, lease, cache, creations } = this.#share;
     const held = creations.settled(path);
     if (held !== undefined) await held;
+    this.#prefetch.opened(path);
+    const arriving = this.#prefetch.arriving(path);
+    if (arriving !== undefined) await arriving;
     const sentAt = order.now;
     const snapshot = cache.listing(path);
     const handle = this.#nextHandle();
@@ -190,14 +196,9 @@ export class RemoteDirectories {
   #learn(open: OpenDirectory, entries: readonly DirectoryEntry[], end: boolean): void {
     if (open.cached === undefined) return;
     const { cache, files } = this.#share;
-    const settled = !files.isAnyDirty()
-      ? entries
-      : entries.map(({ name, attributes }) => ({
-          name,
-          attributes: files.find(attributes)?.writes.isDirty === true ? undefined : attributes,
-        }));
-    const goesOn = this.#isCurrent(open) && cache.addListed(open.cached, open.path, settled, end);
+    const goesOn = this.#isCurrent(open) && cache.addListed(open.cached, open.path, files.asKept(entries), end);
     if (!goesOn || end) open.cached = undefined;
+    if (goesOn && end) this.#prefetch.listed(open.path);
   }
 
   async #through<T>(open: OpenDirectory, run: (number: number) => Promise<T>): Promise<T> {

@@ -3,7 +3,7 @@
  * read-ahead, errors).
  */
 import type { ByteString } from '../bytestring.ts';
-import { OPEN, type Attributes } from '../wire/schema.ts';
+import { OPEN, type Attributes, type DirectoryEntry } from '../wire/schema.ts';
 import type { Contents } from './contents-memory.ts';
 import type { Creation } from './creation.ts';
 import type { ReadAhead } from './remote-read-ahead.ts';
@@ -15,6 +15,13 @@ export interface FileIdentity {
   readonly device: bigint;
   readonly birthSec: number;
   readonly birthNsec: number;
+}
+
+/** A name of a directory. */
+export interface ListedEntry {
+  readonly name: ByteString;
+  /** undefined: more cannot be said. */
+  readonly attributes: Attributes | undefined;
 }
 
 export function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
@@ -99,6 +106,15 @@ export class RemoteFiles {
   isAnyDirty(): boolean {
     for (const file of this.all()) if (file.writes.isDirty) return true;
     return false;
+  }
+
+  /** What of listed entries may be kept: not the attributes of files of which something is unwritten. */
+  asKept(entries: readonly DirectoryEntry[]): readonly ListedEntry[] {
+    if (!this.isAnyDirty()) return entries;
+    return entries.map(({ name, attributes }) => ({
+      name,
+      attributes: this.find(attributes)?.writes.isDirty === true ? undefined : attributes,
+    }));
   }
 
   /** Open files by the path of a handle. */

@@ -6,6 +6,7 @@ import { fromBytes, nameOf, NAME_MAX_BYTES, parentOf, type ByteString } from '..
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { CallResult } from '../net/channel.ts';
 import { ATTRIBUTE_FLAGS, RENAME, SOLE, type Attributes } from '../wire/schema.ts';
+import { ListingPrefetch } from './listing-prefetch.ts';
 import { RemoteDirectories } from './remote-directories.ts';
 import type { FileIdentity } from './remote-file.ts';
 import { RemoteFileOperations, type OpenedRemoteFile } from './remote-files.ts';
@@ -62,6 +63,7 @@ class Remote implements RemoteTree {
   readonly #handles: RemoteHandles;
   readonly #prefetch: FilePrefetch;
   readonly #directories: RemoteDirectories;
+  readonly #listings: ListingPrefetch;
   #lastHandle = 0;
 
   constructor(options: RemoteShareOptions) {
@@ -71,7 +73,8 @@ class Remote implements RemoteTree {
     this.#handles = new RemoteHandles(this.#share, nextHandle);
     this.#prefetch = new FilePrefetch(this.#share);
     this.#files = new RemoteFileOperations(this.#share, this.#handles, this.#prefetch);
-    this.#directories = new RemoteDirectories(this.#share, nextHandle);
+    this.#listings = new ListingPrefetch(this.#share);
+    this.#directories = new RemoteDirectories(this.#share, nextHandle, this.#listings);
   }
 
   leaseOf(path: ByteString): number {
@@ -100,6 +103,7 @@ class Remote implements RemoteTree {
 
   shownInodes(shown: (identity: FileIdentity) => bigint): void {
     this.#prefetch.shownInode = shown;
+    this.#listings.shownInode = shown;
   }
 
   drained(): Promise<void> {
@@ -115,6 +119,7 @@ class Remote implements RemoteTree {
     this.#share.serverRestarted();
     this.#handles.serverRestarted();
     this.#prefetch.clear();
+    this.#listings.clear();
     this.#directories.serverRestarted();
   }
 
