@@ -74,6 +74,7 @@ export interface LearnedAttributes {
 }
 
 const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 
 export const isRegular = ({ mode }: Attributes): boolean => (mode & S_IFMT) === S_IFREG;
@@ -233,14 +234,26 @@ export class RemoteShare {
     const isCurrent = this.#isSince(before, from, reply.change);
     // A rename onto another name of the same file does nothing: both stay.
     const isOnlyName = from !== to && this.cache.get(from)?.nlink === 1;
+    this.endedBelow(from, to);
     for (const path of [from, to]) {
-      this.order.saw(path, RECALL.attributes | RECALL.subtree, undefined);
+      this.order.saw(path, RECALL.attributes, undefined);
       this.changedName(path);
-      this.cache.forgetBelow(path);
       this.cache.forget(path);
     }
     if (isCurrent && !isExchange && isOnlyName) this.cache.removed(from);
     this.#learnDirectories([parentOf(from), parentOf(to)], before.sentAt, reply);
+  }
+
+  /** We asked for a change that ends our leases on all below these directories, whether it was done or not. */
+  endedBelow(...paths: readonly ByteString[]): void {
+    for (const path of paths) {
+      const known = this.cache.get(path);
+      this.order.saw(path, RECALL.subtree, undefined);
+      this.cache.forgetBelow(path);
+      if (known && (known.mode & S_IFMT) !== S_IFDIR) continue;
+      // The kernel waits for this very change and takes what it is told after it.
+      for (const listener of this.#listeners) void listener(path, RECALL.subtree);
+    }
   }
 
   /** We changed what stands under a name, and with it the directory's own attributes. */

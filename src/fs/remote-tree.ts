@@ -227,18 +227,28 @@ class Remote implements RemoteTree {
 
   async rmdir(path: ByteString): Promise<void> {
     const before = this.#share.before(parentOf(path));
-    const { reply } = await this.#removing(() => this.#share.call('rmdir', { share: this.share, path }));
-    this.#share.cache.forgetBelow(path);
-    this.#share.removed(path, before, reply);
+    try {
+      const { reply } = await this.#removing(() => this.#share.call('rmdir', { share: this.share, path }));
+      this.#share.cache.forgetBelow(path);
+      this.#share.removed(path, before, reply);
+    } catch (error) {
+      this.#share.endedBelow(path);
+      throw error;
+    }
   }
 
   async rename(path: ByteString, newPath: ByteString, flags: number): Promise<void> {
     await this.#handles.hold(newPath);
     const before = this.#share.before(parentOf(path));
-    const { reply } = await this.#share.mutate('rename', { share: this.share, path, newPath, flags });
-    const isExchange = (flags & RENAME.exchange) !== 0;
-    this.#share.renamed(path, newPath, isExchange, before, reply);
-    this.#handles.renamed(path, newPath, isExchange);
+    try {
+      const { reply } = await this.#share.mutate('rename', { share: this.share, path, newPath, flags });
+      const isExchange = (flags & RENAME.exchange) !== 0;
+      this.#share.renamed(path, newPath, isExchange, before, reply);
+      this.#handles.renamed(path, newPath, isExchange);
+    } catch (error) {
+      this.#share.endedBelow(path, newPath);
+      throw error;
+    }
   }
 
   openKnown(path: ByteString, flags: number): OpenedRemoteFile | undefined {

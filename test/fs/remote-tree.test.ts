@@ -208,7 +208,7 @@ test('a listing that a change of our own overtook is not kept', async () => {
   const a = server.connect();
   let release = () => {};
   a.channel.beforeReply = (name) =>
-    name === 'readDirectory' ? new Promise<void>((resolve) => (release = resolve)) : undefined;
+    name === 'openDirectory' ? new Promise<void>((resolve) => (release = resolve)) : undefined;
   const late = list(a.tree, p(''));
   await settle();
   a.channel.beforeReply = () => undefined;
@@ -216,6 +216,26 @@ test('a listing that a change of our own overtook is not kept', async () => {
   release();
   assert.deepEqual(await late, [p('f')]);
   assert.deepEqual((await list(a.tree, p(''))).sort(), [p('d'), p('f')]);
+  await server.close();
+});
+
+test('after a removal or a rename that failed, what others change in the directory is seen', async () => {
+  const server = createServer();
+  const [a, b] = [server.connect(), server.connect()];
+  for (const name of ['d', 'e']) {
+    await server.memory.mkdir(p(name), 0o755, OWNER);
+    await writeFile(server.memory, p(`${name}/f`), text('x'));
+  }
+  const stale: string[] = [];
+  a.tree.onInvalidate((path, what) => void stale.push(`${path} ${what}`));
+  for (const [index, fail] of [() => a.tree.rmdir(p('d')), () => a.tree.rename(p('e'), p('d'), 0)].entries()) {
+    assert.equal((await list(a.tree, p('d'))).length, 1 + index);
+    await fails(fail(), 'ENOTEMPTY');
+    assert.ok(stale.includes(`d ${RECALL.subtree}`));
+    await b.tree.mknod(p(`d/${index}`), 0o644, OWNER, false);
+    assert.equal((await list(a.tree, p('d'))).length, 2 + index);
+    stale.length = 0;
+  }
   await server.close();
 });
 
