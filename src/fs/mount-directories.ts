@@ -11,6 +11,11 @@ import type { DirectoryListing, ListedRow, MountHandle, MountNode } from './moun
 
 /** Tuning: rows taken in at once, which keeps the event loop from others for 1 ms. */
 const ROWS_AT_ONCE = 512;
+/**
+ * Tuning: rows of one listing that are told with their entries, which the kernel keeps and we with it. Of more the kernel
+ * asks for those that somebody looks at.
+ */
+const ROWS_WITH_ENTRIES = 16_384;
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -138,7 +143,7 @@ export function directoryOperations(core: MountCore): DirectoryOperations {
         const row = listing.rows[position];
         if (row === undefined) return;
         position += 1;
-        const told = rowAt(opened, row, BigInt(position), plus, top);
+        const told = rowAt(opened, row, BigInt(position), plus && position <= ROWS_WITH_ENTRIES, top);
         if (!add(told)) {
           const refused = told.entry === undefined ? undefined : nodes.get(told.entry.node);
           if (refused !== undefined) nodes.release(refused);

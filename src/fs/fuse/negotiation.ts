@@ -15,7 +15,8 @@ const TIME_GRANULARITY_NSEC = 1;
  * Asked for where the kernel has it. Left out with a reason:
  * WRITEBACK_CACHE gives size and mtime to the kernel, which then does not see a remote append; AUTO_INVAL_DATA drops a
  * file's pages after our own small write; ASYNC_DIO makes callers uninterruptible; CACHE_SYMLINKS would outlive the
- * judgement of a link at each readlink; REQUEST_TIMEOUT ends the whole mount when one lock is waited for too long.
+ * judgement of a link at each readlink; READDIRPLUS_AUTO has the kernel look up each name of cp and tar by itself, which read
+ * a whole directory first; REQUEST_TIMEOUT ends the whole mount when one lock is waited for too long.
  */
 const WANTED: readonly InitFlag[] = [
   'ASYNC_READ',
@@ -25,7 +26,6 @@ const WANTED: readonly InitFlag[] = [
   'BIG_WRITES',
   'DONT_MASK',
   'DO_READDIRPLUS',
-  'READDIRPLUS_AUTO',
   'PARALLEL_DIROPS',
   'MAX_PAGES',
   'EXPLICIT_INVAL_DATA',
