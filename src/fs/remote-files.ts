@@ -81,7 +81,7 @@ export class RemoteFileOperations {
       open.number = reply.handle;
       open.creation = undefined;
       open.isLost = false;
-      open.isLeased = reply.leaseMs > 0;
+      open.isLeased = reply.leaseMs > 0 && this.#share.order.isNameCurrent(path, sentAt, reply.change);
       file.size = Math.max(reply.attributes.size, file.writes.dirtyEnd);
       if (reply.failure !== 0) file.writes.fail(open, new PeerfsError(codeOfWire(reply.failure)));
       this.#share.arrived(creation, sentAt, reply);
@@ -110,7 +110,7 @@ export class RemoteFileOperations {
     const { created, leaseMs } = reply;
     const file = share.files.find(reply.attributes) ?? this.#newFile(reply.attributes);
     const open = this.#newHandle(file, path, flags, reply.handle, undefined);
-    open.isLeased = leaseMs > 0;
+    open.isLeased = leaseMs > 0 && share.order.isNameCurrent(path, sentAt, reply.change);
     const handle = this.#handles.add(open);
     const isCurrent = share.order.isCurrent(path, sentAt, reply.change);
     if (created) share.made(path, sentAt, reply);
@@ -420,8 +420,12 @@ export class RemoteFileOperations {
   /** Remembers what was heard of the file, if it is sure that it still stands at its path. */
   #learnThrough(open: RemoteHandle, sentAt: number, reply: LearnedAttributes): void {
     open.file.size = reply.attributes.size;
-    const isNamed = open.isLeased && open.epoch === this.#share.lease.epoch && reply.attributes.nlink > 0;
-    if (isNamed) this.#share.learn(open.path, sentAt, reply);
+    if (this.isNamed(open, open.path, reply.attributes)) this.#share.learn(open.path, sentAt, reply);
+  }
+
+  /** Whether what was heard through the handle is so of the path, too. */
+  isNamed(open: RemoteHandle, path: ByteString, { nlink }: Attributes): boolean {
+    return open.isLeased && open.epoch === this.#share.lease.epoch && open.path === path && nlink > 0;
   }
 }
 

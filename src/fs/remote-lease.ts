@@ -155,10 +155,13 @@ export class ChangeOrder {
     this.#add(directory, RECALL.attributes, undefined, true);
   }
 
-  /** Whether being alone in the directory, as a reply says, was not recalled since. */
-  isSoleCurrent(directory: ByteString, sentAt: number, change: number): boolean {
-    const ends = ({ change: by, what }: SeenChange) => by !== undefined || (what & RECALL.subtree) !== 0;
-    return this.#holds(sentAt, change, (seen) => ends(seen) && touches(seen, directory));
+  /**
+   * Whether the path still stands for what a reply says: others did nothing to it or its directory, and no name on the
+   * way was made, moved or removed by us. Our own writing does not count.
+   */
+  isNameCurrent(path: ByteString, sentAt: number, change: number): boolean {
+    const counts = ({ change: by, what }: SeenChange) => by !== undefined || (what & RECALL.subtree) !== 0;
+    return this.#holds(sentAt, change, (seen) => counts(seen) && touches(seen, path));
   }
 
   #add(path: ByteString, what: number, change: number | undefined, isOwnName: boolean): void {

@@ -176,9 +176,10 @@ export class RemoteShare {
   /** A name was made by us. */
   made(path: ByteString, sentAt: number, reply: LearnedAttributes & LearnedDirectories): void {
     const isCurrent = this.order.isCurrent(path, sentAt, reply.change);
+    const isNamed = reply.leaseMs > 0 && this.order.isNameCurrent(path, sentAt, reply.change);
     this.changedName(path);
     if (isCurrent && reply.leaseMs > 0) this.cache.put(path, reply.attributes);
-    else if (this.order.isDirectoryCurrent(parentOf(path), sentAt, reply.change)) this.cache.putName(path);
+    else if (isNamed) this.cache.putName(path);
     else this.cache.forget(path);
     this.#learnDirectories([parentOf(path)], sentAt, reply);
   }
@@ -259,7 +260,7 @@ export class RemoteShare {
   /** We changed what stands under a name, and with it the directory's own attributes. */
   changedName(path: ByteString): void {
     const directory = parentOf(path);
-    this.order.saw(path, RECALL.attributes, undefined);
+    this.order.saw(path, RECALL.attributes | RECALL.subtree, undefined);
     this.order.sawOwnName(directory);
     this.cache.forgetAttributes(directory);
   }
@@ -280,7 +281,7 @@ export class RemoteShare {
   /** We were told to be alone in the directory, which is under a lease. */
   learnSole(directory: ByteString, sentAt: number, { change, soleMs }: LearnedDirectories): void {
     this.lease.learnSole(soleMs);
-    if (this.order.isSoleCurrent(directory, sentAt, change)) this.cache.putSole(directory);
+    if (this.order.isNameCurrent(directory, sentAt, change)) this.cache.putSole(directory);
   }
 
   /** We changed the file at `path`; its attributes are not known now. */

@@ -166,7 +166,7 @@ class Remote implements RemoteTree {
     }
     this.#share.changedFile(path);
     if (isCurrent && open === undefined) this.#share.learn(path, this.#share.order.now, reply);
-    else if (isCurrent && open?.isLeased === true && open.path === path && open.epoch === this.#share.lease.epoch) {
+    else if (isCurrent && open !== undefined && this.#files.isNamed(open, path, reply.attributes)) {
       this.#share.learn(path, this.#share.order.now, reply);
     }
     return reply.attributes;
@@ -182,9 +182,9 @@ class Remote implements RemoteTree {
     const { reply } = await this.#share.mutate('mkdir', { share: this.share, path, permissions, ...owner });
     const isCurrent = this.#share.order.isListingCurrent(path, sentAt, reply.change);
     this.#share.made(path, sentAt, reply);
-    if ((reply.sole & SOLE.made) !== 0) {
-      if (isCurrent) this.#share.cache.putEmpty(path);
-      this.#share.learnSole(path, sentAt, reply);
+    if (isCurrent && (reply.sole & SOLE.made) !== 0) {
+      this.#share.cache.putEmpty(path);
+      this.#share.learnSole(path, this.#share.order.now, reply);
     }
     return reply.attributes;
   }

@@ -49,9 +49,9 @@ function createFixture(seed: number, hasLocal = false): Fixture {
 
 /** Lets time and turns pass until all have ended. */
 async function finish<T>({ server }: Fixture, work: readonly Promise<T>[]): Promise<T[]> {
-  let isDone = false;
-  const all = Promise.all(work).finally(() => (isDone = true));
-  for (let turn = 0; !isDone; turn++) {
+  const state = { isDone: false };
+  const all = Promise.all(work).finally(() => (state.isDone = true));
+  for (let turn = 0; !state.isDone; turn++) {
     await settle();
     if (turn % 4 === 3) server.clock.advance(1);
     assert.ok(turn < 20_000, 'calls wait for each other');
@@ -125,8 +125,8 @@ async function program(fixture: Fixture, text: string): Promise<void> {
   }
 }
 
-/** 16, 61 and 358 have found faults. More: in the environment. */
-const SEEDS = (process.env['PEERFS_TEST_SEEDS'] ?? '1 2 16 61 358').split(' ').map(Number);
+/** 61, 185, 341 and 358 have found faults. More: in the environment. */
+const SEEDS = (process.env['PEERFS_TEST_SEEDS'] ?? '1 2 61 185 341 358').split(' ').map(Number);
 for (const seed of SEEDS)
   for (const hasLocal of [false, true]) {
     const who = hasLocal ? 'and programs of the server' : 'clients alone';
