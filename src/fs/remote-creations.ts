@@ -92,12 +92,12 @@ export class RemoteCreations {
     if (creation.state === 'failed') throw creation.error;
   }
 
-  /** Settles when what is held back at the path, in it and below it is at the server or has failed. */
+  /** Settles when what is held back at the path, above and below it is at the server or has failed. */
   settled(path: ByteString): Promise<unknown> | undefined {
     if (this.#byPath.size === 0) return undefined;
     const waiting: Promise<void>[] = [];
     for (const creation of [...this.#byPath.values()]) {
-      if (isBelow(creation.path, path)) waiting.push(this.#settled(creation));
+      if (isBelow(creation.path, path) || isBelow(path, creation.path)) waiting.push(this.#settled(creation));
     }
     return waiting.length === 0 ? undefined : Promise.all(waiting);
   }
@@ -133,7 +133,7 @@ export class RemoteCreations {
     for (const creation of [...this.#byPath.values()]) {
       if (creation.path !== path && parentOf(creation.path) === path) void this.#settled(creation);
     }
-    const creation = this.#byPath.get(path);
+    const creation = this.#byPath.get(path) ?? this.#byPath.get(parentOf(path));
     return creation === undefined ? undefined : this.#settled(creation);
   }
 
