@@ -265,6 +265,57 @@ test('a file that is removed while open goes on', async () => {
   await fixture.close();
 });
 
+test('a file that is made here first keeps its number, and the kernel keeps little of what is said of it', async () => {
+  const fixture = createFixture(['alice']);
+  const { mount } = fixture;
+  const { server, client } = peerOf(fixture);
+  const alice = await find(mount, 'alice');
+  const d = await mount.mkdir(alice.node, p('d'), 0o755, context);
+  client.channel.calls.clear();
+  const { entry, open } = await mount.create(d.node, p('f'), 0o640, { ...WRITE, exclusive: true }, context);
+  assert.ok(entry.entryMs > 1000 && entry.attributesMs > 0 && entry.attributesMs < 100);
+  assert.equal(await mount.write(open.handle, 0, text('hello'), false, context), 5);
+  const chowned = await mount.setattr(entry.node, { uid: 1000, gid: 1000 }, context);
+  assert.deepEqual([chowned.attributes.size, chowned.attributesMs], [5, 0]);
+  await mount.setattr(entry.node, { mode: 0o600 }, context);
+  await fails(mount.setattr(entry.node, { uid: 1 }, context), 'EPERM');
+  assert.deepEqual([...client.channel.calls], []);
+  await mount.flush(open.handle, 0n, context);
+  assert.deepEqual([...client.channel.calls], [['createFile', 1]]);
+  await mount.getattr(d.node, undefined, context);
+  const now = await mount.getattr(entry.node, undefined, context);
+  assert.equal(now.attributes.inode, entry.attributes.inode);
+  assert.ok(now.attributesMs > 1000);
+  assert.deepEqual([...client.channel.calls], [['createFile', 1]]);
+  const found = await find(mount, 'alice/d/f');
+  assert.deepEqual([found.node, found.attributes.inode], [entry.node, entry.attributes.inode]);
+  for (const plus of [true, false]) {
+    const row = (await rows(mount, d.node, 100, plus)).find(({ name }) => name === 'f');
+    assert.equal(row?.inode, entry.attributes.inode);
+  }
+  assert.equal((await server.memory.getattr(p('d/f'), 0)).mode, 0o100600);
+  await fixture.close();
+});
+
+test('the kernel is told to forget a name that was made here first and refused by the peer', async () => {
+  const fixture = createFixture(['alice']);
+  const { mount, told } = fixture;
+  const { server } = peerOf(fixture);
+  const alice = await find(mount, 'alice');
+  const d = await mount.mkdir(alice.node, p('d'), 0o755, context);
+  const { entry, open } = await mount.create(d.node, p('f'), 0o640, { ...WRITE, exclusive: true }, context);
+  await writeFile(server.memory, p('d/f'), text('theirs'));
+  told.length = 0;
+  await fails(mount.flush(open.handle, 0n, context), 'EEXIST');
+  assert.ok(told.includes(`entry ${d.node} f`), told.join());
+  await fails(mount.getattr(entry.node, open.handle, context), 'EEXIST');
+  const other = await find(mount, 'alice/d/f');
+  assert.notEqual(other.node, entry.node);
+  assert.equal(other.attributes.size, 6);
+  await mount.release(open.handle);
+  await fixture.close();
+});
+
 test('owners: chown to oneself succeeds, to others fails, modes are kept', async () => {
   const fixture = createFixture(['alice']);
   const { mount } = fixture;
