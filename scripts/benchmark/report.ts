@@ -52,7 +52,12 @@ export function judge(row: Row, figures: ReadonlyMap<Result['system'], readonly 
   });
 }
 
-function isMet({ ratio, atLeast, atMost, ofReference }: Target, figure: number, by = 0, reference = Number.NaN): boolean {
+function isMet(
+  { ratio, atLeast, atMost, ofReference }: Target,
+  figure: number,
+  by = 0,
+  reference = Number.NaN,
+): boolean {
   return (
     (ratio === undefined || by >= ratio) &&
     (atLeast === undefined || figure >= atLeast) &&
