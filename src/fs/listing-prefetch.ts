@@ -47,6 +47,8 @@ export class ListingPrefetch {
   #order: WalkOrderName = 'listed';
   readonly #scores: Record<WalkOrderName, number> = { listed: 0, inode: 0, name: 0 };
   #stepsAmongMany = 0;
+  /** Called with each directory of which all names have become known. */
+  onListed: (path: ByteString) => void = () => undefined;
   /** Inode number of a file as programs see it. */
   shownInode: (attributes: Attributes) => bigint = ({ inode }) => inode;
 
@@ -81,6 +83,7 @@ export class ListingPrefetch {
 
   /** All names of the directory have become known. */
   listed(path: ByteString): void {
+    this.onListed(path);
     if (!this.#plan.has(path)) return;
     const directories = this.#directoriesIn(path);
     if (directories.length === 0) return;

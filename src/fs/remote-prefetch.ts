@@ -1,7 +1,8 @@
 /**
  * Fetching small files before they are opened: when a program opens the files of a directory one after another, those
  * that come next are asked for, many in one call, several calls at once. Owns what is guessed and how much; what
- * comes is kept in remote-contents.ts, and is as true as anything under a lease.
+ * comes is kept in remote-contents.ts, and is as true as anything under a lease. Where whole trees are walked through
+ * (listing-prefetch.ts) directories that are only about to be opened have their files fetched, too.
  *
  * Nothing is fetched without a lease, on a slow path, or from a directory whose names are not known.
  */
@@ -13,12 +14,12 @@ import { LookForesight } from './look-foresight.ts';
 import { PrefetchWindow } from './prefetch-window.ts';
 import { SMALL_FILE_BYTES } from './remote-contents.ts';
 import { isRegular, type RemoteShare } from './remote-share.ts';
-import { LeftFiles, WalkOrder, type WalkedFile, type WalkOrderName } from './walk-order.ts';
+import { LeftFiles, WALK_ORDERS, WalkOrder, type WalkedFile, type WalkOrderName } from './walk-order.ts';
 
 /** Tuning. */
 /** Contents of one call, bytes: the first of them are to be here soon. */
 const CALL_BYTES = 128 * 1024;
-const CALLS_AT_ONCE = 12;
+const CALLS_AT_ONCE = 32;
 /** A file costs so much beside its contents, bytes. */
 const FILE_COST = 1024;
 /** Directories with more files are not looked at, and so many files of all of them are remembered. */
@@ -29,6 +30,12 @@ const FILES_AT_ONCE = 1024;
 /** So many guesses that came true are trusted in the next directory, too, for a while (milliseconds). */
 const TRUSTED_AFTER = 4;
 const TRUST_MS = 3000;
+/** As good as that: the first file of so many directories in a row was opened first. */
+const FIRSTS_TRUSTED = 3;
+/** In directories with more files one opening says nothing. */
+const MAX_FIRST_OF = 64;
+/** Directories that wait for room in the window. */
+const MAX_PENDING = 1024;
 /** What was not used for so long will not be, milliseconds. */
 const STALE_MS = 3000;
 
@@ -50,7 +57,6 @@ interface Walk {
   readonly guesses: Map<ByteString, number>;
   readonly opened: Set<ByteString>;
   position: number;
-  hits: number;
 }
 
 export class FilePrefetch {
@@ -64,6 +70,11 @@ export class FilePrefetch {
   #lastHitAt = Number.NEGATIVE_INFINITY;
   #lastAskedAt = Number.NEGATIVE_INFINITY;
   #trusted: WalkOrderName | undefined;
+  /** Guesses that came true since one was wrong. */
+  #hits = 0;
+  readonly #firsts: Record<WalkOrderName, number> = { listed: 0, inode: 0, name: 0 };
+  /** Directories that were listed, which a walk is likely to come to in this order. */
+  readonly #pending: { readonly directory: ByteString; readonly at: number }[] = [];
   /** Inode number of a file as programs see it. */
   shownInode: (attributes: Attributes) => bigint = ({ inode }) => inode;
 
@@ -106,7 +117,7 @@ export class FilePrefetch {
     walk.done.add(name);
     if (walk.order === undefined) {
       walk.early.push(name);
-      if (walk.early.length > 1 || this.#isTrusting) this.#build(walk);
+      if (walk.early.length > 1 || this.#isTrusting || walk.names.size <= MAX_FIRST_OF) this.#build(walk);
       return;
     }
     walk.order.opened(name);
@@ -115,14 +126,16 @@ export class FilePrefetch {
 
   /** All names of a directory have become known. */
   listed(directory: ByteString): void {
-    if (!this.#isTrusting || this.#share.channel.pace === 'slow') return;
-    const walk = this.#walkOf(directory);
-    if (walk?.order === undefined && walk !== undefined) this.#build(walk);
+    if (this.#share.channel.pace === 'slow') return;
+    this.#pending.push({ directory, at: this.#share.clock.now() });
+    if (this.#pending.length > MAX_PENDING) this.#pending.shift();
+    this.#begin();
   }
 
   /** The server restarted. */
   clear(): void {
     this.#walks.clear();
+    this.#pending.length = 0;
     this.#remembered = 0;
     this.#window.reset();
   }
@@ -148,7 +161,6 @@ export class FilePrefetch {
       guesses: new Map(),
       opened: new Set(),
       position: -1,
-      hits: 0,
     };
     this.#walks.set(directory, walk);
     this.#remembered += names.size;
@@ -172,8 +184,33 @@ export class FilePrefetch {
     walk.guesses.delete(name);
     this.#window.used(amount);
     this.#lastHitAt = this.#share.clock.now();
-    walk.hits += 1;
-    if (walk.hits >= TRUSTED_AFTER) this.#trusted = walk.order?.chosen?.order ?? this.#trusted;
+    this.#hits += 1;
+    if (this.#hits >= TRUSTED_AFTER) this.#trusted = walk.order?.chosen?.order ?? this.#trusted;
+  }
+
+  /** Has files of directories fetched that were listed lately and not looked into yet. */
+  #begin(): void {
+    if (!this.#isTrusting) return;
+    while (this.#window.room > 0 && this.#calls < CALLS_AT_ONCE) {
+      const next = this.#pending.shift();
+      if (next === undefined) return;
+      if (this.#share.clock.now() - next.at > TRUST_MS) continue;
+      const walk = this.#walkOf(next.directory);
+      if (walk?.opened.size === 0) this.#build(walk);
+    }
+  }
+
+  /** A file was opened first of all in its directory. */
+  #openedFirst(order: WalkOrder, name: ByteString): void {
+    let most = 0;
+    for (const { order: one, positions, names } of order.sequences) {
+      const isFirst = positions.get(name) === 0 && names.length <= MAX_FIRST_OF;
+      this.#firsts[one] = isFirst ? this.#firsts[one] + 1 : 0;
+      most = Math.max(most, this.#firsts[one]);
+    }
+    if (most < FIRSTS_TRUSTED || this.#isTrusting) return;
+    this.#trusted = WALK_ORDERS.find((one) => this.#firsts[one] === most);
+    this.#lastHitAt = this.#share.clock.now();
   }
 
   /** Contents that were fetched are no longer true, or had to make room, before anybody looked at them. */
@@ -183,6 +220,7 @@ export class FilePrefetch {
     if (walk === undefined || amount === undefined) return;
     walk.guesses.delete(name);
     this.#window.wasted(amount);
+    this.#hits = 0;
   }
 
   #build(walk: Walk): void {
@@ -210,6 +248,8 @@ export class FilePrefetch {
 
   #built(walk: Walk, order: WalkOrder): void {
     walk.order = order;
+    const [first] = walk.early;
+    if (first !== undefined) this.#openedFirst(order, first);
     if (this.#isTrusting && this.#trusted !== undefined) order.assume(this.#trusted);
     for (const name of walk.early) order.opened(name);
     this.#advance(walk, walk.early.at(-1));
@@ -256,6 +296,7 @@ export class FilePrefetch {
       names.push(next);
     }
     if (names.length > 0) this.#fetch(walk, names, bytes);
+    this.#begin();
   }
 
   #fetch(walk: Walk, names: readonly ByteString[], room: number): void {
@@ -281,6 +322,7 @@ export class FilePrefetch {
       }
       const at = walk.order?.chosen?.names[walk.position];
       if (this.#walks.get(directory) === walk) this.#advance(walk, at);
+      else this.#begin();
     });
     for (const path of paths) this.#arriving.set(path, done);
   }

@@ -74,6 +74,7 @@ class Remote implements RemoteTree {
     this.#prefetch = new FilePrefetch(this.#share);
     this.#files = new RemoteFileOperations(this.#share, this.#handles, this.#prefetch);
     this.#listings = new ListingPrefetch(this.#share);
+    this.#listings.onListed = (path) => this.#prefetch.listed(path);
     this.#directories = new RemoteDirectories(this.#share, nextHandle, this.#listings);
   }
 

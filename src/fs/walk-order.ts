@@ -31,7 +31,7 @@ export interface WalkSequence {
 }
 
 export class WalkOrder {
-  readonly #sequences: readonly WalkSequence[];
+  readonly sequences: readonly WalkSequence[];
   readonly #scores: number[];
   #recent: ByteString[] = [];
   #chosen: WalkSequence | undefined;
@@ -39,8 +39,8 @@ export class WalkOrder {
   constructor(files: readonly WalkedFile[]) {
     const byInode = [...files].sort((a, b) => a.inode - b.inode);
     const byName = [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
-    this.#sequences = [sequence('listed', files), sequence('inode', byInode), sequence('name', byName)];
-    this.#scores = this.#sequences.map(() => 0);
+    this.sequences = [sequence('listed', files), sequence('inode', byInode), sequence('name', byName)];
+    this.#scores = this.sequences.map(() => 0);
   }
 
   /** undefined while none is recognized. */
@@ -50,13 +50,13 @@ export class WalkOrder {
 
   /** Until opens say otherwise it is this one. */
   assume(order: WalkOrderName): void {
-    this.#chosen ??= this.#sequences.find((one) => one.order === order);
+    this.#chosen ??= this.sequences.find((one) => one.order === order);
   }
 
   /** A file was opened. */
   opened(name: ByteString): void {
     let best = 0;
-    for (const [index, { positions }] of this.#sequences.entries()) {
+    for (const [index, { positions }] of this.sequences.entries()) {
       const at = positions.get(name);
       if (at === undefined) return;
       let says = 0;
@@ -70,9 +70,8 @@ export class WalkOrder {
     }
     this.#recent.push(name);
     if (this.#recent.length > REMEMBERED) this.#recent.shift();
-    const current = this.#chosen === undefined ? -1 : this.#sequences.indexOf(this.#chosen);
-    if (best >= SOON && (this.#scores[current] ?? -1) < best)
-      this.#chosen = this.#sequences[this.#scores.indexOf(best)];
+    const current = this.#chosen === undefined ? -1 : this.sequences.indexOf(this.#chosen);
+    if (best >= SOON && (this.#scores[current] ?? -1) < best) this.#chosen = this.sequences[this.#scores.indexOf(best)];
   }
 }
 

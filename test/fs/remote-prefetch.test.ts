@@ -125,7 +125,7 @@ test('a program that stops has had little fetched for nothing', async () => {
   await close();
 });
 
-test('the next directory is fetched from its first opening on', async () => {
+test('the next directory is fetched when it is listed', async () => {
   const { a, server, read, close } = await createFixture(50);
   await server.memory.mkdir(p('e'), 0o755, OWNER);
   for (let index = 0; index < 50; index++) await writeFile(server.memory, p(`e/${nameOf(index)}`), contentsOf(index));
@@ -134,7 +134,30 @@ test('the next directory is fetched from its first opening on', async () => {
   callsOf(a);
   for (let index = 0; index < 50; index++)
     assert.equal(await read(a, `e/${nameOf(index)}`), contentsOf(index).toString());
-  assert.equal(callsOf(a)['open'], 1);
+  assert.equal(callsOf(a)['open'], undefined);
+  await close();
+});
+
+test('a tree of many small directories that is walked through costs no opening for each of them', async () => {
+  const { a, server, read, close } = await createFixture(0);
+  const directories = Array.from({ length: 40 }, (_, index) => `t/${nameOf(index)}`);
+  await server.memory.mkdir(p('t'), 0o755, OWNER);
+  for (const [index, directory] of directories.entries()) {
+    await server.memory.mkdir(p(directory), 0o755, OWNER);
+    for (let file = 0; file <= index % 3; file++)
+      await writeFile(server.memory, p(`${directory}/${file}`), contentsOf(file));
+  }
+  await list(a.tree, p('t'));
+  a.channel.calls.clear();
+  for (const [index, directory] of directories.entries()) {
+    await list(a.tree, p(directory));
+    for (let file = 0; file <= index % 3; file++) {
+      assert.equal(await read(a, `${directory}/${file}`), contentsOf(file).toString());
+    }
+    await settle();
+  }
+  const { open = 0 } = callsOf(a);
+  assert.ok(open <= 6, `${open} openings`);
   await close();
 });
 
