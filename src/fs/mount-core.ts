@@ -150,7 +150,11 @@ export class MountCore {
   }
 
   entryOf(node: MountNode, path: ByteString, found: Attributes): EntryReply {
-    const leaseMs = node.share?.tree.leaseOf(path) ?? 0;
+    return this.entryFor(node, found, node.share?.tree.leaseOf(path) ?? 0);
+  }
+
+  /** @param leaseMs how long the name and what was found hold. */
+  entryFor(node: MountNode, found: Attributes, leaseMs: number): EntryReply {
     node.keptUntil = this.clock.now() + leaseMs;
     return {
       node: node.id,

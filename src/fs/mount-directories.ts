@@ -1,13 +1,16 @@
 /**
- * The mount's operations on open directories. A row's cursor is its position in what this handle has read, so that a
- * listing goes on where it stopped whatever changes meanwhile; reading from the beginning asks anew.
+ * The mount's operations on open directories. A listing goes on where it stopped whatever changes meanwhile
+ * (mount-listing.ts); reading from the beginning asks anew.
  */
 import { join, ROOT, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
+import type { Attributes, DirectoryEntry } from '../wire/schema.ts';
 import type { DirectoryRow, EntryReply, KernelFileSystem } from './kernel.ts';
 import type { MountCore } from './mount-core.ts';
 import { shareEntry } from './mount-names.ts';
-import type { DirectoryListing, ListedRow, MountHandle, MountNode } from './mount-node.ts';
+import { isCacheable } from './remote-cache.ts';
+import { MountListing, type OwnRow } from './mount-listing.ts';
+import type { MountedShare, MountHandle, MountNode } from './mount-node.ts';
 
 /** Tuning: rows taken in at once, which keeps the event loop from others for 1 ms. */
 const ROWS_AT_ONCE = 512;
@@ -22,31 +25,25 @@ const S_IFDIR = 0o040000;
 
 type DirectoryOperations = Pick<KernelFileSystem, 'opendir' | 'readdir' | 'fsyncdir' | 'releasedir'>;
 
-const emptyListing = (): DirectoryListing => ({
-  rows: [{ kind: 'self' }, { kind: 'parent' }],
-  isComplete: false,
-  cursor: 0n,
-  next: undefined,
-});
-
 export function directoryOperations(core: MountCore): DirectoryOperations {
   const { nodes, handles } = core;
 
   async function open(node: MountNode): Promise<MountHandle> {
-    if (node.kind === 'root') return { node, tree: undefined, handle: 0, listing: emptyListing(), hasWritten: false };
+    if (node.kind === 'root')
+      return { node, tree: undefined, handle: 0, listing: new MountListing(), hasWritten: false };
     const { tree } = core.shareOf(node);
     if (node.kind === 'peer') await node.folder?.shares();
     const handle = await tree.openDirectory(core.pathOf(node));
-    return { node, tree, handle, listing: emptyListing(), hasWritten: false };
+    return { node, tree, handle, listing: new MountListing(), hasWritten: false };
   }
 
   /** Rows that come before the tree's own. */
-  async function firstRows({ node }: MountHandle): Promise<ListedRow[]> {
+  async function firstRows({ node }: MountHandle): Promise<OwnRow[]> {
     if (node.kind === 'root') {
       return [...core.folders].map(([name, { node: folder }]) => ({ kind: 'node', name, node: folder }));
     }
     if (node.kind !== 'peer' || node.folder === undefined) return [];
-    const rows: ListedRow[] = [];
+    const rows: OwnRow[] = [];
     for (const [name, share] of await node.folder.shares()) {
       // A share that fails (its folder is gone from the peer's disk) does not spoil the others.
       const entry = await shareEntry(core, node, name, share).catch(() => undefined);
@@ -56,25 +53,22 @@ export function directoryOperations(core: MountCore): DirectoryOperations {
     return rows;
   }
 
-  async function readMore(open: MountHandle, listing: DirectoryListing): Promise<void> {
-    const isFirst = listing.rows.length === 2 && listing.cursor === 0n;
-    if (isFirst) listing.rows.push(...(await firstRows(open)));
+  async function readMore(open: MountHandle, listing: MountListing): Promise<void> {
+    const { version } = listing;
+    if (!listing.isBegun) {
+      const rows = await firstRows(open);
+      if (listing.version !== version) return;
+      listing.addOwn(rows);
+    }
     if (open.tree === undefined) {
-      listing.isComplete = true;
+      listing.end();
       return;
     }
     const { entries, end } = await open.tree.readDirectory(open.handle, listing.cursor, ROWS_AT_ONCE);
-    const folder = open.node.kind === 'peer' ? open.node.folder : undefined;
-    for (const entry of entries) {
-      const name = folder === undefined ? entry.name : folder.shownInboxName(entry.name);
-      listing.rows.push({ kind: 'entry', name, entry });
-    }
-    const last = entries.at(-1);
-    if (last !== undefined) listing.cursor = last.cursor;
-    listing.isComplete = end || last === undefined;
+    if (listing.version === version) listing.add(entries, end);
   }
 
-  function more(open: MountHandle, listing: DirectoryListing): Promise<void> {
+  function more(open: MountHandle, listing: MountListing): Promise<void> {
     listing.next ??= readMore(open, listing).finally(() => {
       listing.next = undefined;
     });
@@ -82,34 +76,51 @@ export function directoryOperations(core: MountCore): DirectoryOperations {
   }
 
   /** @returns the row, and the entry in it if one was asked for. */
-  function rowAt(open: MountHandle, row: ListedRow, cursor: bigint, plus: boolean, top: ByteString): DirectoryRow {
-    const { node } = open;
+  function ownRow({ node }: MountHandle, row: OwnRow, cursor: bigint, plus: boolean): DirectoryRow {
     if (row.kind === 'self' || row.kind === 'parent') {
       const at = row.kind === 'self' ? node : (node.links[0]?.parent ?? nodes.root);
       const name = (row.kind === 'self' ? '.' : '..') as ByteString;
       return { name, cursor, entry: undefined, inode: at.inode, type: S_IFDIR };
     }
-    if (row.kind === 'node') {
-      const { name, node: child } = row;
-      const entry = plus && child.kind === 'peer' ? core.ownEntry(child) : plus ? topEntry(child) : undefined;
-      return { name, cursor, entry, inode: child.inode, type: S_IFDIR };
-    }
-    const { name, entry: listed } = row;
-    const { share } = node;
+    const { name, node: child } = row;
+    const entry = plus && child.kind === 'peer' ? core.ownEntry(child) : plus ? topEntry(child) : undefined;
+    return { name, cursor, entry, inode: child.inode, type: S_IFDIR };
+  }
+
+  /** @param leaseMs how long all that was listed holds; 0: it may have been recalled since. */
+  function rowOf(
+    { node }: MountHandle,
+    listed: DirectoryEntry,
+    cursor: bigint,
+    plus: boolean,
+    top: ByteString,
+    leaseMs: number,
+  ): DirectoryRow {
+    const { share, kind, folder } = node;
     if (share === undefined) throw new PeerfsError('EIO', 'a listing without a share');
-    const path = join(top, listed.name);
-    // What was listed may have been recalled since: then the kernel is told, but not to keep it.
-    const known = plus ? share.tree.known(path) : undefined;
-    const attributes = known ?? listed.attributes;
-    const entry = plus ? listedEntry(node, name, share, path, attributes) : undefined;
+    const name = kind === 'peer' && folder !== undefined ? folder.shownInboxName(listed.name) : listed.name;
+    let { attributes } = listed;
+    let entry: EntryReply | undefined;
+    if (plus) {
+      // What was recalled the kernel is told, but not to keep it.
+      const path = leaseMs > 0 && isCacheable(attributes) ? undefined : join(top, listed.name);
+      if (path !== undefined) attributes = share.tree.known(path) ?? attributes;
+      entry = listedEntry(node, name, share, attributes, path === undefined ? leaseMs : share.tree.leaseOf(path));
+    }
     const inode = entry?.attributes.inode ?? share.nodes.get(attributes.inode)?.inode ?? share.inodeNumber(attributes);
     return { name, cursor, entry, inode, type: attributes.mode & S_IFMT };
   }
 
   /** A directory that claims to stand within itself does not spoil the listing. */
-  function listedEntry(...given: Parameters<MountCore['entry']>): EntryReply | undefined {
+  function listedEntry(
+    parent: MountNode,
+    name: ByteString,
+    share: MountedShare,
+    attributes: Attributes,
+    leaseMs: number,
+  ): EntryReply | undefined {
     try {
-      return core.entry(...given);
+      return core.entryFor(nodes.adopt(parent, name, share, attributes, false), attributes, leaseMs);
     } catch (error) {
       if (codeOf(error) !== 'ELOOP') throw error;
       return undefined;
@@ -132,18 +143,25 @@ export function directoryOperations(core: MountCore): DirectoryOperations {
     readdir: async (number, cursor, plus, add, context) => {
       const opened = handles.get(number);
       if (opened.listing === undefined) throw new PeerfsError('ENOTDIR', 'not a directory');
-      const { listing } = opened;
+      const { listing, tree } = opened;
       let position = Number(cursor);
-      if (position === 0 && listing.rows.length > 2) Object.assign(listing, emptyListing());
+      if (position === 0 && listing.isBegun) listing.restart();
       const top = opened.node.kind === 'root' ? ROOT : (nodes.pathOf(opened.node) ?? ROOT);
+      let leaseMs: number | undefined;
       for (;;) {
-        while (position >= listing.rows.length && !listing.isComplete) {
+        while (listing.wants(position)) {
           await core.wait(context, more(opened, listing));
+          leaseMs = undefined;
         }
-        const row = listing.rows[position];
+        const row = listing.row(position);
         if (row === undefined) return;
         position += 1;
-        const told = rowAt(opened, row, BigInt(position), plus && position <= ROWS_WITH_ENTRIES, top);
+        leaseMs ??= tree?.listedLeaseMs(opened.handle) ?? 0;
+        const withEntry = plus && (position <= ROWS_WITH_ENTRIES || listing.isLookedAt);
+        const told =
+          'kind' in row
+            ? ownRow(opened, row, BigInt(position), withEntry)
+            : rowOf(opened, row, BigInt(position), withEntry, top, leaseMs);
         if (!add(told)) {
           const refused = told.entry === undefined ? undefined : nodes.get(told.entry.node);
           if (refused !== undefined) nodes.release(refused);

@@ -24,6 +24,7 @@ export function nameOperations(core: MountCore): NameOperations {
       const found = core.folders.get(name);
       return found === undefined ? { node: 0, entryMs: 0 } : core.delivered(core.ownEntry(found.node));
     }
+    for (const open of parent.handles ?? []) if (open.listing !== undefined) open.listing.isLookedAt = true;
     const share = core.shareOf(parent);
     let path: ByteString;
     if (parent.kind === 'peer' && parent.folder !== undefined) {

@@ -1,7 +1,7 @@
 /** The data of a mount: what the kernel knows as nodes, what programs have open, which share each belongs to. */
 import type { ByteString } from '../bytestring.ts';
-import type { DirectoryEntry } from '../wire/schema.ts';
 import type { NodeId } from './kernel.ts';
+import type { MountListing } from './mount-listing.ts';
 import type { FileIdentity } from './remote-file.ts';
 import type { RemoteTree } from './remote-tree.ts';
 import type { Handle } from './tree.ts';
@@ -73,23 +73,6 @@ export interface MountHandle {
   readonly tree: RemoteTree | undefined;
   /** The tree's number; 0 if the tree knows nothing of it. */
   readonly handle: Handle;
-  readonly listing: DirectoryListing | undefined;
+  readonly listing: MountListing | undefined;
   hasWritten: boolean;
 }
-
-/** What an open directory has read so far; a row's cursor is its position here, so it stays the same while it is open. */
-export interface DirectoryListing {
-  rows: ListedRow[];
-  isComplete: boolean;
-  /** Where the tree goes on. */
-  cursor: bigint;
-  /** On its way. */
-  next: Promise<void> | undefined;
-}
-
-export type ListedRow =
-  | { readonly kind: 'self' }
-  | { readonly kind: 'parent' }
-  /** A peer's folder, or a share in one. */
-  | { readonly kind: 'node'; readonly name: DirectoryEntry['name']; readonly node: MountNode }
-  | { readonly kind: 'entry'; readonly name: DirectoryEntry['name']; readonly entry: DirectoryEntry };

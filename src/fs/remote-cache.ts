@@ -12,7 +12,7 @@ import type { PeerLease } from './remote-lease.ts';
 /** Tuning: names remembered of one share. */
 const MAX_ENTRIES = 200_000;
 /** Larger directories are not kept whole, entries. */
-const MAX_LISTING = 65_536;
+const MAX_LISTING = 131_072;
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -133,7 +133,11 @@ export class DirectoryCache {
    */
   addListed(listing: CachedListing, directory: ByteString, entries: readonly ListedEntry[], isEnd: boolean): boolean {
     const known = this.#valid(directory);
-    if (known === undefined || known !== listing || known.entries.size + entries.length > MAX_LISTING) return false;
+    if (known === undefined || known !== listing) return false;
+    if (known.entries.size + entries.length > MAX_LISTING) {
+      this.#remove(directory);
+      return false;
+    }
     const before = known.entries.size;
     for (const { name, attributes } of entries) {
       known.entries.set(name, attributes !== undefined && isCacheable(attributes) ? attributes : undefined);

@@ -82,6 +82,10 @@ export class RemoteCreations {
     return creation;
   }
 
+  get isEmpty(): boolean {
+    return this.#byPath.size === 0;
+  }
+
   at(path: ByteString): Creation | undefined {
     return this.#byPath.size === 0 ? undefined : this.#byPath.get(path);
   }

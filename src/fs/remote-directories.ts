@@ -119,6 +119,14 @@ export class RemoteDirectories {
     return { entries: this.#withUnwritten(entries), end };
   }
 
+  /** Milliseconds for which what was read holds, attributes and all; 0 if some of it is in doubt. */
+  leaseMs(handle: Handle): number {
+    const open = this.#handles.get(handle);
+    const { creations, files, lease } = this.#share;
+    if (open === undefined || !creations.isEmpty || files.isAnyDirty() || !this.#isCurrent(open)) return 0;
+    return lease.leftMs(open.epoch);
+  }
+
   async fsync(handle: Handle, dataOnly: boolean): Promise<void> {
     const open = this.#get(handle);
     await this.#through(open, (number) => this.#share.call('fsync', { handle: number, dataOnly }));

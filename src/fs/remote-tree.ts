@@ -33,6 +33,8 @@ export interface RemoteTree extends tree.Tree {
   open(path: ByteString, options: tree.OpenOptions): Promise<OpenedRemoteFile>;
   /** What can be said of a file that was made here first, as long as the server has not heard of it. */
   held(path: ByteString): Attributes | undefined;
+  /** How long what was read of an open directory holds, attributes and all, milliseconds; 0: each is to be asked for by known(). */
+  listedLeaseMs(handle: tree.Handle): number;
   /** As read(), in parts that follow each other: for who can use them without putting them together. */
   readParts(handle: tree.Handle, offset: number, length: number): Promise<readonly Uint8Array[]>;
   /** Called when something cached was recalled, before the recall is answered. @returns a function that ends it. */
@@ -312,6 +314,10 @@ class Remote implements RemoteTree {
 
   readDirectory(handle: tree.Handle, cursor: bigint, maxEntries: number): Promise<tree.Listing> {
     return this.#directories.read(handle, cursor, maxEntries);
+  }
+
+  listedLeaseMs(handle: tree.Handle): number {
+    return this.#directories.leaseMs(handle);
   }
 
   async getxattr(path: ByteString, name: ByteString): Promise<Uint8Array> {
