@@ -21,10 +21,20 @@ const PROBE_RTT_MS = 200;
 const PROBE_RTT_GAIN = 0.5;
 const INITIAL_WINDOW_BYTES = 32 * 1_400;
 const MIN_WINDOW_BYTES = 8 * 1_400;
-/** Event loops answer in bursts: the window also covers what arrives in this time. Milliseconds. */
+/**
+ * Event loops answer in bursts: the window also covers what arrives in this time, and at least as much as was measured
+ * of them lately. Milliseconds.
+ */
 const LOOP_ALLOWANCE_MS = 8;
+const BURST_ALLOWANCE_MS = 40;
+/** Startup ends when so many acknowledgements in a row tell of a queue; or when so much of a round is lost. */
+const STARTUP_QUEUE_MS = 4;
+const STARTUP_QUEUE_ROUNDTRIPS = 0.1;
+const STARTUP_QUEUE_SAMPLES = 6;
+const STARTUP_LOSS = 0.2;
+const OUTAGE_LOSS = 0.8;
 /** What pacing lets through at once after a late wake-up: timers have a resolution of a millisecond. Milliseconds. */
-const BURST_MS = 4;
+const BURST_MS = 10;
 const BURST_MIN_BYTES = 10 * 1_400;
 /** Once pacing holds packets back, it waits until so much may leave together: batches are cheap, single ones dear. */
 const QUANTUM_BYTES = 44 * 1_400;
@@ -54,11 +64,21 @@ export class Congestion {
   /** Bytes per millisecond; 0 until measured. */
   #rate = 0;
   readonly #epochRates = new Float64Array(RATE_EPOCHS);
+  /** The largest bursts of acknowledgements, bytes beyond what the rate explains, by epoch. */
+  readonly #epochBursts = new Float64Array(RATE_EPOCHS);
+  #burst = 0;
+  #burstBegan = 0;
+  #burstBytes = 0;
   #epoch = 0;
   #epochBegan = 0;
   #minRttMs = Infinity;
   #minRttAt = 0;
   #roundEnds = 0;
+  /** Acknowledgements in a row that tell of a queue. */
+  #queueSamples = 0;
+  /** Of the round that runs: bytes delivered before it, bytes lost. */
+  #roundDelivered = 0;
+  #roundLost = 0;
   #plateauRate = 0;
   #plateauRounds = 0;
   #cycle = 0;
@@ -123,6 +143,7 @@ export class Congestion {
   /** A packet is lost, or was sent again without being known to be. */
   onLost(bytes: number): void {
     this.inFlight -= bytes;
+    this.#roundLost += bytes;
   }
 
   /** There was nothing more to send although the window had room. */
@@ -134,7 +155,7 @@ export class Congestion {
   onAcknowledgement(newest: SendStamp, rttMs: number, now: number): void {
     this.#updateRtt(rttMs, now);
     const roundEnded = newest.delivered >= this.#roundEnds;
-    if (roundEnded) this.#roundEnds = this.delivered;
+    this.#updateBurst(now);
     const sendMs = newest.sentAt - newest.firstSentAt;
     const ackMs = now - newest.deliveredAt;
     const intervalMs = Math.max(sendMs, ackMs);
@@ -143,9 +164,51 @@ export class Congestion {
     if (intervalMs > 0 && intervalMs >= this.#minRttMs) {
       this.#updateRate((this.delivered - newest.delivered) / intervalMs, newest.applicationLimited, roundEnded, now);
     }
-    if (roundEnded && !newest.applicationLimited) this.#checkPlateau();
+    if (this.#mode === 'startup') this.#checkQueue(rttMs);
+    if (roundEnded) this.#endRound(newest.applicationLimited);
     this.#advance(now);
     this.#updateWindow();
+  }
+
+  #checkQueue(rttMs: number): void {
+    const limitMs = this.#minRttMs + STARTUP_QUEUE_MS + STARTUP_QUEUE_ROUNDTRIPS * this.#minRttMs;
+    this.#queueSamples = rttMs > limitMs ? this.#queueSamples + 1 : 0;
+    if (this.#queueSamples >= STARTUP_QUEUE_SAMPLES) this.#drain();
+  }
+
+  #endRound(limited: boolean): void {
+    if (this.#mode === 'startup' && !limited) {
+      this.#checkPlateau();
+      this.#checkLoss();
+    }
+    this.#roundEnds = this.delivered;
+    this.#roundDelivered = this.delivered;
+    this.#roundLost = 0;
+  }
+
+  /** Where hardly anything arrived it was an outage, which tells nothing. */
+  #checkLoss(): void {
+    const arrived = this.delivered - this.#roundDelivered;
+    const share = this.#roundLost / (arrived + this.#roundLost);
+    if (arrived > MIN_WINDOW_BYTES && share > STARTUP_LOSS && share < OUTAGE_LOSS) this.#drain();
+  }
+
+  #drain(): void {
+    this.#mode = 'drain';
+    this.#pacingGain = 1 / STARTUP_GAIN;
+  }
+
+  /** Acknowledgements that come faster than the rate come in bursts: without room for them there would be gaps. */
+  #updateBurst(now: number): void {
+    const expected = this.#rate * (now - this.#burstBegan);
+    const extra = this.delivered - this.#burstBytes - expected;
+    if (extra <= 0 || this.#rate === 0) {
+      this.#burstBegan = now;
+      this.#burstBytes = this.delivered;
+      return;
+    }
+    if (extra > (this.#epochBursts[this.#epoch] ?? 0)) this.#epochBursts[this.#epoch] = extra;
+    if (extra > this.#burst) this.#burst = extra;
   }
 
   #updateRtt(rttMs: number, now: number): void {
@@ -167,8 +230,9 @@ export class Congestion {
       this.#epochBegan = now;
       this.#epoch = (this.#epoch + 1) % RATE_EPOCHS;
       this.#epochRates[this.#epoch] = 0;
-      this.#rate = 0;
-      for (const rate of this.#epochRates) if (rate > this.#rate) this.#rate = rate;
+      this.#epochBursts[this.#epoch] = 0;
+      this.#rate = Math.max(...this.#epochRates);
+      this.#burst = Math.max(...this.#epochBursts);
     }
     if (limited && sample <= this.#rate) return;
     if (sample > (this.#epochRates[this.#epoch] ?? 0)) this.#epochRates[this.#epoch] = sample;
@@ -176,14 +240,10 @@ export class Congestion {
   }
 
   #checkPlateau(): void {
-    if (this.#mode !== 'startup') return;
     if (this.#rate >= this.#plateauRate * PLATEAU_GROWTH) {
       this.#plateauRate = this.#rate;
       this.#plateauRounds = 0;
-    } else if (++this.#plateauRounds >= PLATEAU_ROUNDS) {
-      this.#mode = 'drain';
-      this.#pacingGain = 1 / STARTUP_GAIN;
-    }
+    } else if (++this.#plateauRounds >= PLATEAU_ROUNDS) this.#drain();
   }
 
   #advance(now: number): void {
@@ -213,7 +273,8 @@ export class Congestion {
 
   #updateWindow(): void {
     if (this.#rate === 0) return;
-    const bytes = this.#rate * (this.#windowGain * this.#minRttMs + LOOP_ALLOWANCE_MS);
+    const burst = Math.min(Math.max(this.#burst, this.#rate * LOOP_ALLOWANCE_MS), this.#rate * BURST_ALLOWANCE_MS);
+    const bytes = this.#rate * this.#windowGain * this.#minRttMs + burst;
     const floor = this.#mode === 'startup' ? INITIAL_WINDOW_BYTES : MIN_WINDOW_BYTES;
     this.#window = Math.max(bytes, floor);
   }
