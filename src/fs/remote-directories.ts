@@ -14,8 +14,13 @@ import type { CachedListing, KnownEntry } from './remote-cache.ts';
 import type { RemoteShare } from './remote-share.ts';
 import type { Handle, Listing } from './tree.ts';
 
-/** Tuning: entries of a page where little is to be asked for that may not be needed. */
-const SLOW_PAGE = 1024;
+/** Tuning, entries. A first page has what the server lists in about a round trip, pages after it twice as much each. */
+const FIRST_PAGE = 1024;
+const ENTRIES_PER_MS = 100;
+/** Nothing is known of a round trip yet, milliseconds. */
+const UNKNOWN_ROUND_TRIP_MS = 20;
+/** A directory with so few entries is listed in no time. */
+const FEW = 64;
 
 /** Entries that came, read bit by bit. */
 interface Page {
@@ -38,6 +43,8 @@ interface OpenDirectory {
   page: Page | undefined;
   /** Cursor of the last entry that was read. */
   position: bigint;
+  /** Of the page to be asked for next. */
+  pageEntries: number;
   /** The page after `page`. */
   ahead: Promise<Page> | undefined;
   /** Where what was read is remembered. */
@@ -53,6 +60,7 @@ export class RemoteDirectories {
   readonly #handles = new Map<Handle, OpenDirectory>();
   readonly #nextHandle: () => Handle;
   readonly #prefetch: ListingPrefetch;
+  #roundTripMs = UNKNOWN_ROUND_TRIP_MS;
 
   constructor(share: RemoteShare, nextHandle: () => Handle, prefetch: ListingPrefetch) {
     this.#share = share;
@@ -65,7 +73,7 @@ export class RemoteDirectories {
   }
 
   async open(path: ByteString): Promise<Handle> {
-    const { order, lease, cache, creations } = this.#share;
+    const { order, lease, cache, creations, clock } = this.#share;
     const held = creations.settled(path);
     if (held !== undefined) await held;
     this.#prefetch.opened(path);
@@ -74,12 +82,24 @@ export class RemoteDirectories {
     const sentAt = order.now;
     const snapshot = cache.listing(path);
     const handle = this.#nextHandle();
-    const fresh = { path, snapshot, page: undefined, position: 0n, ahead: undefined, cached: undefined, sentAt };
+    const pageEntries = this.#firstPage;
+    const fresh = {
+      path,
+      snapshot,
+      page: undefined,
+      position: 0n,
+      ahead: undefined,
+      cached: undefined,
+      sentAt,
+      pageEntries,
+    };
     if (snapshot !== undefined) {
       this.#handles.set(handle, { ...fresh, number: 0, isLeased: true, change: 0, epoch: lease.epoch });
       return handle;
     }
-    const { reply, payload } = await this.#opened(path, this.#pageEntries);
+    const openedAt = clock.now();
+    const { reply, payload } = await this.#opened(path, pageEntries);
+    if (reply.count <= FEW) this.#roundTripMs = Math.min(2 * this.#roundTripMs, clock.now() - openedAt);
     const { handle: number, change } = reply;
     const open: OpenDirectory = { ...fresh, number, isLeased: reply.leaseMs > 0, change, epoch: lease.epoch };
     // A reply that is sent again comes without its payload.
@@ -152,8 +172,9 @@ export class RemoteDirectories {
     }
   }
 
-  get #pageEntries(): number {
-    return this.#share.channel.pace === 'slow' ? SLOW_PAGE : LIMITS.entriesPerReply;
+  get #firstPage(): number {
+    if (this.#share.channel.pace === 'slow') return FIRST_PAGE;
+    return Math.min(LIMITS.entriesPerReply, Math.max(FIRST_PAGE, Math.round(this.#roundTripMs * ENTRIES_PER_MS)));
   }
 
   #get(handle: Handle): OpenDirectory {
@@ -179,7 +200,8 @@ export class RemoteDirectories {
   }
 
   async #page(open: OpenDirectory, cursor: bigint): Promise<Page> {
-    const maxEntries = this.#pageEntries;
+    const maxEntries = Math.min(LIMITS.entriesPerReply, 2 * open.pageEntries);
+    open.pageEntries = maxEntries;
     const { reply, payload } = await this.#through(open, (handle) =>
       this.#share.call('readDirectory', { handle, cursor, maxEntries }),
     );

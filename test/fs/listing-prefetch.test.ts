@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { join, type ByteString } from '../../src/bytestring.ts';
+import type { DirectoryEntry } from '../../src/wire/schema.ts';
 import { settle } from '../manual-clock.ts';
 import { createRandom } from '../wire/samples.ts';
 import { createServer, p, type Client, type Server } from './remote-fixture.ts';
@@ -43,10 +44,15 @@ type Order = (a: { name: string }, b: { name: string }) => number;
 /** Lists the directory and all below it, depth first. @returns the paths of all files. */
 async function walk({ tree }: Pick<Client, 'tree'>, top: ByteString, order?: Order): Promise<string[]> {
   const handle = await tree.openDirectory(top);
-  const { entries } = await tree.readDirectory(handle, 0n, 5000);
+  const entries: DirectoryEntry[] = [];
+  for (let end = false; !end;) {
+    const listing = await tree.readDirectory(handle, entries.at(-1)?.cursor ?? 0n, 5000);
+    entries.push(...listing.entries);
+    ({ end } = listing);
+  }
   await tree.release(handle);
   const files: string[] = [];
-  const sorted = order === undefined ? entries : [...entries].sort(order);
+  const sorted = order === undefined ? entries : entries.sort(order);
   for (const { name, attributes } of sorted) {
     const path = join(top, name);
     if ((attributes.mode & S_IFMT) === S_IFDIR) files.push(...(await walk({ tree }, path, order)));
