@@ -26,6 +26,16 @@ interface KnownDirectory {
   epoch: number;
   /** Sole epoch in which we were told to be alone there; 0: we were not. */
   soleEpoch: number;
+  /** Names that were made or removed by us while we were alone there. */
+  ownChanges: number;
+  /** Names of which it is not known any more whether they exist. */
+  forgotten: number;
+}
+
+/** All names of a directory, being asked for: how things stood when it began. */
+export interface CensusBefore {
+  readonly knowledge: object;
+  readonly forgotten: number;
 }
 
 /** A listing that is being taken in. */
@@ -82,7 +92,29 @@ export class DirectoryCache {
   /** We were told to be alone in the directory, which is under a lease. */
   putSole(directory: ByteString): void {
     const known = this.#valid(directory);
-    if (known !== undefined) known.soleEpoch = this.#lease.soleEpoch;
+    if (known === undefined) return;
+    known.soleEpoch = this.#lease.soleEpoch;
+    known.ownChanges += 1;
+  }
+
+  /** @returns undefined if the names need not be asked for: they are known, or this is not the second of our changes. */
+  beginCensus(directory: ByteString): CensusBefore | undefined {
+    const known = this.#valid(directory);
+    if (known === undefined || known.complete || known.ownChanges !== 2) return undefined;
+    return { knowledge: known, forgotten: known.forgotten };
+  }
+
+  /** @param names all there were, at some time since it began; none was changed by others meanwhile. */
+  endCensus(directory: ByteString, before: CensusBefore, names: readonly ByteString[]): void {
+    const known = this.#valid(directory);
+    if (known === undefined || known !== before.knowledge || known.forgotten !== before.forgotten) return;
+    for (const name of names) {
+      if (known.entries.has(name)) continue;
+      known.entries.set(name, undefined);
+      this.#size += 1;
+    }
+    known.complete = true;
+    if (this.#size > MAX_ENTRIES) this.#evict();
   }
 
   endSole(directory: ByteString): void {
@@ -200,7 +232,9 @@ export class DirectoryCache {
     const known = this.#directories.get(parentOf(path));
     if (known === undefined) return;
     if (known.entries.delete(nameOf(path))) this.#size -= 1;
-    if (path !== ROOT) known.complete = false;
+    if (path === ROOT) return;
+    known.complete = false;
+    known.forgotten += 1;
   }
 
   forgetDirectory(directory: ByteString): void {
@@ -247,7 +281,14 @@ export class DirectoryCache {
     const known = this.#valid(directory);
     if (known !== undefined) return known;
     this.forgetDirectory(directory);
-    const fresh: KnownDirectory = { entries: new Map(), complete: false, epoch: this.#lease.epoch, soleEpoch: 0 };
+    const fresh: KnownDirectory = {
+      entries: new Map(),
+      complete: false,
+      epoch: this.#lease.epoch,
+      soleEpoch: 0,
+      ownChanges: 0,
+      forgotten: 0,
+    };
     this.#directories.set(directory, fresh);
     return fresh;
   }

@@ -12,6 +12,7 @@ import type { Creation } from './creation.ts';
 import { DirectoryCache } from './remote-cache.ts';
 import { ContentsMemory } from './contents-memory.ts';
 import { RemoteContents, SMALL_FILE_BYTES } from './remote-contents.ts';
+import { takeCensus } from './remote-census.ts';
 import { RemoteCreations } from './remote-creations.ts';
 import { dropContents, RemoteFiles, type RemoteFile } from './remote-file.ts';
 import { ChangeOrder, DirectoryOrder, type PeerLease } from './remote-lease.ts';
@@ -118,11 +119,12 @@ export class RemoteShare {
   call<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions<M>): Promise<CallResult<M>> {
     const held = this.creations.before(name, request);
     const run = () =>
-      held === undefined ? this.#call(name, request, options) : held.then(() => this.#call(name, request, options));
+      held === undefined ? this.send(name, request, options) : held.then(() => this.send(name, request, options));
     return NAME_CALLS.has(name) ? this.creations.changing(request, run) : run();
   }
 
-  #call<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions<M>): Promise<CallResult<M>> {
+  /** As call(), also before what is held back has arrived. */
+  send<M extends CallName>(name: M, request: RequestOf<M>, options?: CallOptions<M>): Promise<CallResult<M>> {
     const sentAt = this.clock.now();
     return this.channel.call(name, request, options).then((result) => {
       this.lease.heard(sentAt);
@@ -281,7 +283,9 @@ export class RemoteShare {
   /** We were told to be alone in the directory, which is under a lease. */
   learnSole(directory: ByteString, sentAt: number, { change, soleMs }: LearnedDirectories): void {
     this.lease.learnSole(soleMs);
-    if (this.order.isNameCurrent(directory, sentAt, change)) this.cache.putSole(directory);
+    if (!this.order.isNameCurrent(directory, sentAt, change)) return;
+    this.cache.putSole(directory);
+    void takeCensus(this, directory);
   }
 
   /** We changed the file at `path`; its attributes are not known now. */

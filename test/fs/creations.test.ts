@@ -159,6 +159,34 @@ test('a file is made at the server first where we are not alone, do not know the
   await server.close();
 });
 
+test('in a directory that was there already, the names are learned beside the second file that is made', async () => {
+  const { server, a } = await createFixture();
+  await server.memory.mkdir(p('old'), 0o755, OWNER);
+  for (const name of ['x', 'y', 'z']) await writeFile(server.memory, p(`old/${name}`), text(name));
+  await writeFile(a.tree, p('old/1'), text('1'));
+  await fails(a.tree.getattr(p('old/2'), 0), 'ENOENT');
+  a.channel.calls.clear();
+  const two = await openFile(a.tree, p('old/2'), NEW);
+  await a.tree.flush(two.handle, 0n);
+  await a.tree.unlink(p('old/y'));
+  await settle();
+  assert.deepEqual(calls(a), { createFile: 1, listDirectory: 1, unlink: 1 });
+  a.channel.calls.clear();
+  for (const name of ['3', '4', 'y']) {
+    await fails(a.tree.getattr(p(`old/${name}`), 0), 'ENOENT');
+    const { handle, attributes } = await openFile(a.tree, p(`old/${name}`), NEW);
+    assert.ok(isProvisional(attributes));
+    await a.tree.flush(handle, 0n);
+  }
+  assert.deepEqual(calls(a), { createFile: 3 });
+  await fails(openFile(a.tree, p('old/x'), NEW), 'EEXIST');
+  const b = server.connect();
+  await writeFile(b.tree, p('old/5'), text('b'));
+  await fails(openFile(a.tree, p('old/5'), NEW), 'EEXIST');
+  assert.deepEqual((await list(a.tree, p('old'))).sort(), ['1', '2', '3', '4', '5', 'x', 'y', 'z'].map(p));
+  await server.close();
+});
+
 test('another peer sees what was made before it looks, and of two who make a file one fails', async () => {
   const { server, a } = await createFixture();
   const b = server.connect();
