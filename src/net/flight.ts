@@ -73,6 +73,11 @@ export class Flight {
     return this.congestion.inFlight > 0;
   }
 
+  /** Whether settle() has something to do. */
+  get hasNews(): boolean {
+    return this.#arrived;
+  }
+
   /** Time-outs in a row without anything delivered. */
   get timeouts(): number {
     return this.#timeouts;

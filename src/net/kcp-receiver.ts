@@ -2,10 +2,13 @@
  * The receiving half of a KCP conversation: puts segments in order, remembers what is to be acknowledged, and gives
  * out the data. Holds views of the packets it was given, until it is told to own them, and at most a window of them.
  */
+import { Runs } from './kcp-runs.ts';
 import { serial } from './kcp-segment.ts';
 
 /** Out-of-order arrivals to acknowledge one by one; more are left to `una` and the sender's patience. */
 const MAX_PENDING = 2_048;
+/** So many segments in order are acknowledged at once, fewer may wait for more. Tuning. */
+const EAGER_SEGMENTS = 8;
 /** Segments of one packet that are remembered as views of it; more are copied at once. */
 const MAX_BORROWED = 64;
 
@@ -19,19 +22,25 @@ export class Receiver {
   readonly #fragment: Uint8Array;
   /** The next number to give out. */
   #read = 0;
-  /** Acknowledgements due: numbers and clocks of segments out of order, and of the newest in order. */
+  /** Acknowledgements due: numbers and clocks of segments that are told of one by one, and of the newest. */
   readonly #pendingSn = new Uint32Array(MAX_PENDING);
   readonly #pendingTs = new Uint32Array(MAX_PENDING);
   #pending = 0;
   /** Numbers of segments that are views of a packet. */
   readonly #borrowed = new Uint32Array(MAX_BORROWED);
   #borrowedCount = 0;
-  #inOrder = false;
-  #inOrderSn = 0;
-  #inOrderTs = 0;
+  #newest = false;
+  #newestSn = 0;
+  #newestTs = 0;
+  #arrivals = 0;
+  readonly #runs: Runs | undefined;
 
-  /** @param windowSegments a power of two. */
-  constructor(windowSegments: number) {
+  /**
+   * @param windowSegments a power of two.
+   * @param tellsRuns acknowledgements have data that say what has come out of order.
+   */
+  constructor(windowSegments: number, tellsRuns: boolean) {
+    this.#runs = tellsRuns ? new Runs() : undefined;
     this.#mask = windowSegments - 1;
     this.#data = new Array<Uint8Array | undefined>(windowSegments).fill(undefined);
     this.#fragment = new Uint8Array(windowSegments);
@@ -43,7 +52,12 @@ export class Receiver {
   }
 
   get acknowledgementDue(): boolean {
-    return this.#inOrder || this.#pending > 0;
+    return this.#newest || this.#pending > 0;
+  }
+
+  /** Whether the acknowledgement should not wait for more to acknowledge: much has come, or something is missing. */
+  get acknowledgementUrgent(): boolean {
+    return this.#arrivals >= EAGER_SEGMENTS || this.#pending > 0 || this.#runs?.isEmpty === false;
   }
 
   /** @param data is kept until it is given out, or copied by own(). */
@@ -53,27 +67,49 @@ export class Receiver {
       this.refused++;
       return;
     }
-    const at = sn & this.#mask;
-    if (ahead === 0) {
-      this.#inOrder = true;
-      this.#inOrderSn = sn;
-      this.#inOrderTs = ts;
-      this.#keep(sn, data);
-      this.#fragment[at] = fragment;
-      do this.next = (this.next + 1) >>> 0;
-      while (this.room > 0 && this.#data[this.next & this.#mask] !== undefined);
-      return;
-    }
-    if (this.#pending < MAX_PENDING) {
-      this.#pendingSn[this.#pending] = sn;
-      this.#pendingTs[this.#pending++] = ts;
-    }
-    if (ahead < 0 || this.#data[at] !== undefined) {
+    if (ahead < 0 || this.#data[sn & this.#mask] !== undefined) {
+      this.#tellOf(sn, ts);
       this.refused++;
       return;
     }
+    this.#arrivals++;
+    this.#fragment[sn & this.#mask] = fragment;
     this.#keep(sn, data);
-    this.#fragment[at] = fragment;
+    if (ahead > 0) this.#note(sn, ts);
+    else this.#advance(sn, ts);
+  }
+
+  /** The next one expected has come. */
+  #advance(sn: number, ts: number): void {
+    do this.next = (this.next + 1) >>> 0;
+    while (this.room > 0 && this.#data[this.next & this.#mask] !== undefined);
+    const runs = this.#runs;
+    if (runs === undefined || runs.isEmpty) {
+      this.#isNewest(sn, ts);
+      return;
+    }
+    this.#tellOf(sn, ts); // it was missing: its clock tells which transmission came
+    runs.dropBelow(this.next);
+  }
+
+  /** One beyond a gap has come. */
+  #note(sn: number, ts: number): void {
+    const runs = this.#runs;
+    const isLate = runs !== undefined && !runs.isEmpty && serial(sn, runs.end) < 0;
+    if (runs?.add(sn) !== true || isLate) this.#tellOf(sn, ts);
+    else this.#isNewest(sn, ts);
+  }
+
+  #isNewest(sn: number, ts: number): void {
+    this.#newest = true;
+    this.#newestSn = sn;
+    this.#newestTs = ts;
+  }
+
+  #tellOf(sn: number, ts: number): void {
+    if (this.#pending === MAX_PENDING) return;
+    this.#pendingSn[this.#pending] = sn;
+    this.#pendingTs[this.#pending++] = ts;
   }
 
   #keep(sn: number, data: Uint8Array): void {
@@ -92,12 +128,20 @@ export class Receiver {
     this.#borrowedCount = 0;
   }
 
-  /** Calls for each acknowledgement due, the newest last, and forgets them. `una` covers all else in order. */
-  acknowledge(each: (sn: number, ts: number) => void): void {
-    for (let i = 0; i < this.#pending; i++) each(this.#pendingSn[i] ?? 0, this.#pendingTs[i] ?? 0);
-    if (this.#inOrder) each(this.#inOrderSn, this.#inOrderTs);
+  /**
+   * Calls for each acknowledgement due, the newest last, and forgets them. `una` covers all else in order; `runs` is to be
+   * told with that one.
+   */
+  acknowledge(each: (sn: number, ts: number, runs: Runs | undefined) => void): void {
+    const runs = this.#runs?.isEmpty === false ? this.#runs : undefined;
+    const last = this.#newest ? -1 : this.#pending - 1;
+    for (let i = 0; i < this.#pending; i++) {
+      each(this.#pendingSn[i] ?? 0, this.#pendingTs[i] ?? 0, i === last ? runs : undefined);
+    }
+    if (this.#newest) each(this.#newestSn, this.#newestTs, runs);
     this.#pending = 0;
-    this.#inOrder = false;
+    this.#arrivals = 0;
+    this.#newest = false;
   }
 
   /** The data of the next segment in order. */

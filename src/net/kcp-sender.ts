@@ -144,6 +144,16 @@ export class Sender implements FlightSender {
     while (this.una !== this.next && this.#state[this.una & this.#mask] === FREE) this.una = (this.una + 1) >>> 0;
   }
 
+  /** The far end has `count` segments from `first` on. */
+  acknowledgeRun(first: number, count: number): void {
+    const from = Math.max(0, serial(this.una, first));
+    const to = Math.min(count, serial(this.next, first));
+    for (let i = from; i < to; i++) {
+      const sn = (first + i) >>> 0;
+      if (this.#state[sn & this.#mask] !== FREE) this.#arrived(sn, -1);
+    }
+  }
+
   lost(sn: number): void {
     const at = sn & this.#mask;
     if (serial(sn, this.una) < 0 || this.#state[at] !== IN_FLIGHT) return;

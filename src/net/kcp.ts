@@ -4,10 +4,12 @@
  * Flight, which all conversations of a path share, instead of the reference's rules: those do not cross the wire.
  *
  * Differences that a reference peer does not notice: segments in order are acknowledged once a flush (by `una` and
- * one acknowledgement for the newest), segments out of order one by one.
+ * one acknowledgement for the newest), segments out of order one by one, or where both ends are ours by runs
+ * (kcp-runs.ts).
  */
 import { Flight } from './flight.ts';
 import { Receiver } from './kcp-receiver.ts';
+import { decodeRuns, MAX_RUNS_BYTES, type Runs } from './kcp-runs.ts';
 import { Sender, type EmitSegment } from './kcp-sender.ts';
 import {
   ACKNOWLEDGE,
@@ -43,6 +45,11 @@ export interface KcpOptions {
   readonly receiveWindowSegments?: number;
   /** Bytes are a stream: borders between messages are not kept. Default false. */
   readonly stream?: boolean;
+  /**
+   * What comes out of order is acknowledged by runs instead of one by one: a peer that does not know runs learns of it
+   * only when it is in order. Default false.
+   */
+  readonly acknowledgeRuns?: boolean;
   /** Bytes that `output` may overwrite before each data segment. Default 0. */
   readonly headroomBytes?: number;
   /** Shared by the conversations of a path. Default: one of its own. */
@@ -65,6 +72,7 @@ export class Kcp {
   readonly #stream: boolean;
   readonly #control: Uint8Array;
   readonly #controlStart: number;
+  readonly #acknowledgeRun = (sn: number, count: number): void => this.#sender.acknowledgeRun(sn, count);
   #malformed = 0;
   #windowAsked = false;
   #announcedWindow: number;
@@ -86,10 +94,10 @@ export class Kcp {
       stream: this.#stream,
       flight: this.flight,
     });
-    this.#receiver = new Receiver(receiveWindow);
+    this.#receiver = new Receiver(receiveWindow, options.acknowledgeRuns ?? false);
     this.#announcedWindow = receiveWindow;
     this.#controlStart = headroomBytes;
-    this.#control = new Uint8Array(headroomBytes + SEGMENT_HEADER_BYTES);
+    this.#control = new Uint8Array(headroomBytes + SEGMENT_HEADER_BYTES + MAX_RUNS_BYTES);
   }
 
   get statistics(): KcpStatistics {
@@ -159,8 +167,12 @@ export class Kcp {
     const sn = readU32(packet, at + 12);
     sender.remoteWindow = (packet[at + 6] ?? 0) | ((packet[at + 7] ?? 0) << 8);
     // The acknowledgement goes first: unlike `una` it tells which transmission arrived.
-    if (command === ACKNOWLEDGE) sender.acknowledge(sn, ts);
-    sender.acknowledgeBelow(readU32(packet, at + 16));
+    const una = readU32(packet, at + 16);
+    if (command === ACKNOWLEDGE) {
+      sender.acknowledge(sn, ts);
+      if (end > dataAt) decodeRuns(packet, dataAt, end, una, this.#acknowledgeRun);
+    }
+    sender.acknowledgeBelow(una);
     if (command === PUSH) this.#receiver.push(sn, ts, packet[at + 5] ?? 0, packet.subarray(dataAt, end));
     else if (command === WINDOW_ASK) this.#windowAsked = true;
     return end;
@@ -174,6 +186,11 @@ export class Kcp {
     this.#receiver.own();
   }
 
+  /** Whether an acknowledgement is due that should not wait. */
+  get acknowledgementUrgent(): boolean {
+    return this.#windowAsked || this.#receiver.acknowledgementUrgent;
+  }
+
   /** Sends what may be sent. */
   flush(now: number): void {
     this.flushControl(now);
@@ -184,7 +201,8 @@ export class Kcp {
   /** Sends acknowledgements and window probes; neither waits for congestion. */
   flushControl(now: number): void {
     const receiver = this.#receiver;
-    if (receiver.acknowledgementDue) receiver.acknowledge((sn, ts) => this.#emitControl(ACKNOWLEDGE, sn, ts));
+    if (receiver.acknowledgementDue)
+      receiver.acknowledge((sn, ts, runs) => this.#emitControl(ACKNOWLEDGE, sn, ts, runs));
     // A window that was nearly closed and opens again is told unasked, so that the far end need not probe.
     const opened = this.#announcedWindow === 0 && receiver.room > 0;
     if (this.#windowAsked || opened) this.#emitControl(WINDOW_TELL, 0, Math.trunc(now) >>> 0);
@@ -230,7 +248,7 @@ export class Kcp {
     return Math.min(mayAt, this.#probeAt, this.flight.deadline());
   }
 
-  #emitControl(command: number, sn: number, ts: number): void {
+  #emitControl(command: number, sn: number, ts: number, runs?: Runs): void {
     const bytes = this.#control;
     const start = this.#controlStart;
     this.#announcedWindow = Math.min(this.#receiver.room, MAX_WINDOW);
@@ -240,8 +258,11 @@ export class Kcp {
     writeU16(bytes, start + 6, this.#announcedWindow);
     writeU32(bytes, start + 8, ts);
     writeU32(bytes, start + 12, sn);
-    writeU32(bytes, start + 16, this.#receiver.next);
-    writeU32(bytes, start + 20, 0);
-    this.#output(bytes, start, SEGMENT_HEADER_BYTES);
+    const una = this.#receiver.next;
+    const dataAt = start + SEGMENT_HEADER_BYTES;
+    const end = runs?.encode(bytes, dataAt, una) ?? dataAt;
+    writeU32(bytes, start + 16, una);
+    writeU32(bytes, start + 20, end - dataAt);
+    this.#output(bytes, start, end - start);
   }
 }

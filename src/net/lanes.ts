@@ -51,6 +51,7 @@ export class Lanes {
         sendWindowSegments: WINDOW_SEGMENTS[lane],
         receiveWindowSegments: WINDOW_SEGMENTS[lane],
         stream: true,
+        acknowledgeRuns: true,
         headroomBytes: TYPE_BYTES,
         flight,
       }),
@@ -90,6 +91,11 @@ export class Lanes {
     return true;
   }
 
+  /** Whether acknowledgements are due that should not wait. */
+  get acknowledgementUrgent(): boolean {
+    return this.#lanes.some(({ kcp }) => kcp.acknowledgementUrgent);
+  }
+
   /** The bytes of the packet given to input() become somebody else's. */
   own(): void {
     for (const { kcp } of this.#lanes) kcp.own();
@@ -109,8 +115,9 @@ export class Lanes {
   /** Sends what may be sent, lane 0 first. */
   flush(now: number): void {
     let pending = false;
+    // Acknowledgements of all lanes in one packet: those of one alone would make the others' segments seem overtaken.
+    for (const { kcp } of this.#lanes) kcp.flushControl(now);
     for (const { kcp } of this.#lanes) {
-      kcp.flushControl(now);
       kcp.flushData(now);
       this.#closePacket();
       pending ||= kcp.pending;

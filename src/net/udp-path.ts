@@ -22,6 +22,8 @@ import type { UdpAddress, UdpPort } from './udp-port.ts';
 const REKEY_MAX_BYTES = 1_024;
 const TOKEN_BYTES = 4;
 const CHALLENGE_BYTES = 8;
+/** A few segments in order wait so long for more, to be acknowledged together: each datagram costs as much. Tuning. */
+const ACKNOWLEDGEMENT_DELAY_MS = 1;
 /** Small packets get so many bytes of padding at most, or their lengths would tell what they are. Tuning. */
 const MAX_PADDING_BYTES = 63;
 const PADDED: ReadonlySet<number> = new Set([
@@ -172,9 +174,14 @@ class KcpPath implements UdpPath {
     if (plain[0] === DATAGRAM_TYPES.challenge) this.#liveness.challenged(now);
     else this.#liveness.heard(now, plain[0] === DATAGRAM_TYPES.kcp || plain[0] === DATAGRAM_TYPES.fragment);
     if (from !== this.#roaming.remote) this.#heardFrom(from, now);
-    if (plain[0] === DATAGRAM_TYPES.kcp) this.#inputSegments(plain);
-    else this.#inputControl(plain, from, now);
-    this.#schedule();
+    if (plain[0] === DATAGRAM_TYPES.kcp) {
+      this.#inputSegments(plain);
+      if (this.#flight.hasNews || this.#lanes.acknowledgementUrgent) this.#schedule();
+      else this.#wakeAt(now + ACKNOWLEDGEMENT_DELAY_MS, now);
+    } else {
+      this.#inputControl(plain, from, now);
+      this.#schedule();
+    }
   }
 
   #inputSegments(plain: Uint8Array): void {
@@ -328,6 +335,11 @@ class KcpPath implements UdpPath {
     // Before start() nothing is kept up: its time would come again and again.
     const keepUpAt = this.#events === undefined ? Infinity : Math.min(this.#liveness.dueAt, this.#mtu.probeAt);
     const due = Math.min(this.#lanes.check(now), keepUpAt);
+    this.#wakeAt(due, now);
+  }
+
+  #wakeAt(due: number, now: number): void {
+    if (this.#flushScheduled || this.#ended) return;
     // An earlier timer stays: it will find nothing to do, which is cheaper than a new one each time.
     if (this.#timer !== undefined && this.#timerAt <= due && this.#timerAt > now) return;
     this.#timer?.cancel();

@@ -129,6 +129,10 @@ frame stands after its length as u32. A segment has the header of the reference 
 | 20 | len u32 | length of the data that follow |
 
 Numbers and clocks wrap around. How fast to send is the sender's own affair.
+
+The data of an acknowledgement, which the reference implementation skips, tell what has arrived beyond una: runs of
+(skip u16, count u16), \`count\` pushes that are there after \`skip\` that are missing, counted from una and then from the end of
+the run before. All runs are told each time, at most 128.
 `;
 
 export const STREAM = `

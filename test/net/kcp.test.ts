@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Kcp } from '../../src/net/kcp.ts';
+import { Kcp, type KcpOptions } from '../../src/net/kcp.ts';
 import { createPair } from './kcp-pair.ts';
 import { createRandom } from './simulated-link.ts';
 
@@ -11,7 +11,7 @@ interface Recorder {
   readonly packets: Uint8Array[];
 }
 
-function record(options: { stream?: boolean; receiveWindowSegments?: number } = {}): Recorder {
+function record(options: Partial<KcpOptions> = {}): Recorder {
   const packets: Uint8Array[] = [];
   const kcp = new Kcp({
     conversation: 0x11223344,
@@ -60,6 +60,29 @@ test('fragments in the wrong order wait, each is acknowledged', () => {
     [
       [82, 1, 0],
       [82, 0, 2],
+    ],
+  );
+});
+
+test('where runs are told, what comes beyond a gap is in the data of one acknowledgement, each time', () => {
+  const { kcp, packets } = record({ acknowledgeRuns: true });
+  const segment = (sn: number) => {
+    const bytes = LAST_FRAGMENT.slice();
+    bytes[12] = sn;
+    return bytes;
+  };
+  kcp.input(Uint8Array.from([...segment(1), ...segment(2), ...segment(4)]), 40);
+  kcp.flush(40);
+  kcp.input(segment(5), 41);
+  kcp.flush(41);
+  kcp.input(segment(0), 42);
+  kcp.flush(42);
+  assert.deepEqual(
+    packets.map((packet) => [packet[12], packet[16], ...packet.subarray(24)]),
+    [
+      [4, 0, 1, 0, 2, 0, 1, 0, 1, 0],
+      [5, 0, 1, 0, 2, 0, 1, 0, 2, 0],
+      [0, 3, 1, 0, 2, 0],
     ],
   );
 });
@@ -149,6 +172,23 @@ test('messages of all lengths come whole and in order over a link that loses, re
   };
   lengths.forEach((length, i) => pair.a.kcp.send(new Uint8Array(length).fill(i)));
   assert.ok(pair.run(() => received === lengths.length, 60_000));
+});
+
+test('an acknowledgement that is lost makes nobody send again what has arrived, where runs are told', () => {
+  const kcp = { acknowledgeRuns: true, stream: true, sendWindowSegments: 4_096, receiveWindowSegments: 4_096 };
+  const link = { delayMs: 25, rate: 5_000, queueBytes: 1_000_000, loss: 0.03 };
+  const pair = createPair({ link, kcp });
+  let received = 0;
+  pair.b.poll = () => {
+    for (let bytes = pair.b.kcp.receive(); bytes !== undefined; bytes = pair.b.kcp.receive()) received += bytes.length;
+  };
+  for (let i = 0; i < 300; i++) pair.a.kcp.send(new Uint8Array(32_768));
+  assert.ok(pair.run(() => received === 300 * 32_768, 60_000));
+  const { retransmissions } = pair.a.kcp.flight;
+  assert.ok(
+    retransmissions <= pair.a.link.dropped * 1.2,
+    `${retransmissions} for ${pair.a.link.dropped} that were lost`,
+  );
 });
 
 test('clocks that wrap around do no harm', () => {
