@@ -18,8 +18,11 @@ import type { ChangeOrder } from './remote-lease.ts';
 import { setattrFields } from './remote-setattr.ts';
 import type { OpenOptions } from './tree.ts';
 
-/** Tuning. How long a file is held back if nothing happens, milliseconds. */
-const HOLD_MS = 10;
+/**
+ * Tuning. How long a file is held back at most, milliseconds: on a busy machine a program that makes, writes and closes one
+ * is interrupted by others for tens of them, and what comes after the call that makes the file costs calls of its own.
+ */
+const HOLD_MS = 50;
 /** So much time of being alone must be left for what is held back to arrive, milliseconds. */
 const NEEDED_MS = 1000;
 /** Files that are held back or on their way, at most. */

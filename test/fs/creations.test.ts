@@ -53,12 +53,12 @@ test('a new file costs one call, made by close, with all that was written and se
 test('a file that stays open is at the server after a moment', async () => {
   const { server, a } = await createFixture();
   const first = await openFile(a.tree, p('d/f'), NEW);
-  await server.clock.run(6);
+  await server.clock.run(30);
   const second = await openFile(a.tree, p('d/g'), NEW);
   await a.tree.write(first.handle, 0, text('x'));
-  await server.clock.run(5);
+  await server.clock.run(25);
   assert.deepEqual(await list(server.memory, p('d')), [p('f')]);
-  await server.clock.run(10);
+  await server.clock.run(50);
   assert.deepEqual((await list(server.memory, p('d'))).sort(), [p('f'), p('g')]);
   await a.tree.write(second.handle, 0, text('late'));
   await a.tree.flush(second.handle, 0n);
