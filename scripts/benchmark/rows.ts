@@ -119,8 +119,8 @@ export const ROWS: readonly Row[] = [
     targets: { tcp: { ratio: 2.5 }, udp: { ratio: 0.8, atLeast: 200 } },
   }),
   ...sequential('wan', '100 Mbit/s, 50 ms', INTERNET, { atLeast: 90 }, { quick: true }),
-  ...sequential('wan-1pct', '1 % loss', ONE_PERCENT, { atLeast: 85 }),
-  ...sequential('wan-5pct', '5 % loss', FIVE_PERCENT, { atLeast: 70 }),
+  ...sequential('wan-1pct', '1 % loss', ONE_PERCENT, { atLeast: 85 }, { rivalCount: 16 }),
+  ...sequential('wan-5pct', '5 % loss', FIVE_PERCENT, { atLeast: 70 }, { rivalCount: 6 }),
   ...sequential(
     'fast-far',
     'no rate, 20 ms, 0.1 % loss',

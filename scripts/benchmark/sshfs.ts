@@ -1,6 +1,6 @@
 /** The rival: sshfs with its defaults, by an sshd of the run's own with keys of its own. */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -38,6 +38,9 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
   const mountpoints: string[] = [];
   const close = (): void => {
     for (const mountpoint of mountpoints) spawnSync('umount', ['-l', mountpoint]);
+    // A connection whose link has gone would hold both of its ends for ever.
+    for (const pid of processesWith(`IdentityFile=${directory}/user`)) process.kill(pid);
+    for (const pid of childrenOf(sshd.pid)) process.kill(pid);
     sshd.kill();
   };
   const ssh = `IdentityFile=${directory}/user,StrictHostKeyChecking=no,UserKnownHostsFile=/dev/null,LogLevel=ERROR`;
@@ -53,6 +56,26 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
     },
     close,
   };
+}
+
+/** Processes with the word in their command line: sshfs starts ssh in a session of its own. */
+function processesWith(word: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name) && contentsOf(`/proc/${name}/cmdline`).includes(word))
+    .map(Number);
+}
+
+function childrenOf(pid: number | undefined): number[] {
+  return contentsOf(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number);
+}
+
+/** Empty if the process has gone meanwhile. */
+function contentsOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function freePort(): Promise<number> {
