@@ -39,8 +39,7 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
   const close = (): void => {
     for (const mountpoint of mountpoints) spawnSync('umount', ['-l', mountpoint]);
     // A connection whose link has gone would hold both of its ends for ever.
-    for (const pid of processesWith(`IdentityFile=${directory}/user`)) process.kill(pid);
-    for (const pid of childrenOf(sshd.pid)) process.kill(pid);
+    for (const pid of [...processesWith(`IdentityFile=${directory}/user`), ...childrenOf(sshd.pid)]) end(pid);
     sshd.kill();
   };
   const ssh = `IdentityFile=${directory}/user,StrictHostKeyChecking=no,UserKnownHostsFile=/dev/null,LogLevel=ERROR`;
@@ -67,6 +66,14 @@ function processesWith(word: string): number[] {
 
 function childrenOf(pid: number | undefined): number[] {
   return contentsOf(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number);
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid);
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 /** Empty if the process has gone meanwhile. */
