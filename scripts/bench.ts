@@ -96,6 +96,27 @@ async function machine(): Promise<Report['machine']> {
   };
 }
 
+/** After each row: what was measured is there, whatever becomes of the rest. */
+function write(report: Report): void {
+  const { json, table, charts } = flags;
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (table !== undefined) writeFileSync(table, tableOf(report));
+  if (charts === undefined) return;
+  mkdirSync(charts, { recursive: true });
+  const overLoss = {
+    title: 'Reading a file over 100 Mbit/s, 50 ms round trip',
+    xTitle: 'packets lost each way, %',
+    prefix: 'sweep-loss-',
+  };
+  const overRoundTrip = {
+    title: 'Reading a file over 100 Mbit/s, nothing lost',
+    xTitle: 'round trip, ms',
+    prefix: 'sweep-rtt-',
+  };
+  writeFileSync(join(charts, 'loss.svg'), chartOf(report.results, overLoss));
+  writeFileSync(join(charts, 'rtt.svg'), chartOf(report.results, overRoundTrip));
+}
+
 const isOurs = (name: string) => name === 'tcp' || name === 'udp';
 
 try {
@@ -114,29 +135,12 @@ try {
       const judged = await measure(row, stage);
       results.push(...judged);
       for (const result of judged) console.log(lineOf(result));
+      write({ machine: await machine(), scale, results });
     }
     await stage.close();
     stage = undefined;
   }
-  const micro = positionals.includes('micro') ? await runMicro() : undefined;
-  const report: Report = { machine: await machine(), scale, results };
-  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify({ ...report, micro }, undefined, 2)}\n`);
-  if (flags.table !== undefined) writeFileSync(flags.table, tableOf(report));
-  if (flags.charts !== undefined) {
-    mkdirSync(flags.charts, { recursive: true });
-    const shared = {
-      title: 'Reading a file over 100 Mbit/s, 50 ms round trip',
-      xTitle: 'packets lost each way, %',
-      prefix: 'sweep-loss-',
-    };
-    writeFileSync(join(flags.charts, 'loss.svg'), chartOf(results, shared));
-    const far = {
-      title: 'Reading a file over 100 Mbit/s, nothing lost',
-      xTitle: 'round trip, ms',
-      prefix: 'sweep-rtt-',
-    };
-    writeFileSync(join(flags.charts, 'rtt.svg'), chartOf(results, far));
-  }
+  if (positionals.includes('micro')) write({ machine: await machine(), scale, results, micro: await runMicro() });
   await end(0);
 } catch (error) {
   console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,4 +1,5 @@
 /** Results, and how they are shown: lines while they come, JSON, a table for docs/performance.md. */
+import type { runMicro } from './micro.ts';
 import type { Row, Target } from './row.ts';
 import type { SystemName } from './stage.ts';
 
@@ -19,6 +20,8 @@ export interface Report {
   readonly machine: Readonly<Record<string, string | number>>;
   readonly scale: string;
   readonly results: readonly Result[];
+  /** What the micro-benchmarks printed. */
+  readonly micro?: Awaited<ReturnType<typeof runMicro>>;
 }
 
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
