@@ -91,7 +91,7 @@ async function machine(): Promise<Report['machine']> {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: (await run(['uname', '-r'])).stdout.trim(),
     node: process.version,
-    sshfs: (await run(['sshfs', '--version'])).stdout.split('\n')[0] ?? '',
+    sshfs: /SSHFS.*/.exec((await run(['sshfs', '--version'])).stdout)?.[0] ?? '',
     rounds,
   };
 }
