@@ -19,7 +19,7 @@ test('a block of the event loop is seen whole, also a short one in a process tha
 
   const busy = watchLoad();
   t.after(() => busy.close());
-  for (let until = performance.now() + 1300; performance.now() < until; ) {
+  for (let until = performance.now() + 1300; performance.now() < until;) {
     block(1);
     await pause(3);
   }
