@@ -1,4 +1,5 @@
 /** All rows, in the order of the table. */
+import { join } from 'node:path';
 import type { LinkOptions } from './link.ts';
 import {
   fairness,
@@ -85,14 +86,11 @@ c=sqlite3.connect(sys.argv[1]+"/db",isolation_level=None); c.execute("create tab
 for t in range(k):
   c.execute("begin"); c.executemany("insert into t(b) values(?)",(("x"*50,) for _ in range(n//k))); c.execute("commit")
 assert c.execute("select count(*) from t").fetchone()[0]==n//k*k' "$1" $4`;
-const randomReads = (depth: number) =>
-  `python3 -c 'import os,random,sys,threading
-f=os.open(sys.argv[1],os.O_RDONLY); n=os.fstat(f).st_size//4096; count=int(sys.argv[2])
-def work(seed):
-  r=random.Random(seed)
-  for _ in range(count//${depth}): assert len(os.pread(f,4096,r.randrange(n)*4096))==4096
-t=[threading.Thread(target=work,args=(i,)) for i in range(${depth})]
-[x.start() for x in t]; [x.join() for x in t]' "$1/r" $4`;
+const RANDOM_READER = join(import.meta.dirname, '../../../scripts/benchmark/random-reader.c');
+const randomReads = (depth: number) => ({
+  prepare: `dd if=/dev/urandom of="$2/r" bs=1M count=1024 status=none && cc -O2 -pthread -o "$3/reader" '${RANDOM_READER}'`,
+  timed: `"$3/reader" "$1/r" $4 ${depth}`,
+});
 
 const localRow = (row: Omit<ShellRow, 'link' | 'systems'>): Row =>
   shellRow({ ...row, link: undefined, systems: LOCAL });
@@ -278,20 +276,18 @@ export const ROWS: readonly Row[] = [
     name: 'random-read-4k',
     about: 'random 4 KiB reads of 1 GiB, one at a time',
     unit: 'reads/s',
-    count: { full: 4000, quick: 2000 },
+    count: { full: 16_000, quick: 4000 },
     quick: true,
     targets: both({ ratio: 1 }),
-    prepare: 'dd if=/dev/urandom of="$2/r" bs=1M count=1024 status=none',
-    timed: randomReads(1),
+    ...randomReads(1),
   }),
   localRow({
     name: 'random-read-4k-16',
     about: 'random 4 KiB reads of 1 GiB, 16 at once',
     unit: 'reads/s',
-    count: { full: 16_000, quick: 4000 },
+    count: { full: 64_000, quick: 16_000 },
     targets: both({ ratio: 1 }),
-    prepare: 'dd if=/dev/urandom of="$2/r" bs=1M count=1024 status=none',
-    timed: randomReads(16),
+    ...randomReads(16),
   }),
   {
     name: 'stat-beside-copy',
