@@ -33,7 +33,7 @@ export function judge(row: Row, figures: ReadonlyMap<Result['system'], readonly 
   const reference = figures.get('reference');
   return [...figures].map(([system, all]) => {
     const middle = median(all);
-    const ratio = rival === undefined ? undefined : lessIsBetter ? median(rival) / middle : middle / median(rival);
+    const ratio = ratioOf(middle, rival === undefined ? undefined : median(rival), lessIsBetter);
     const asked = system === 'reference' ? undefined : targets[system];
     // Without the rival a ratio is not judged.
     const target = asked?.ratio !== undefined && ratio === undefined ? undefined : asked;
@@ -53,6 +53,12 @@ export function judge(row: Row, figures: ReadonlyMap<Result['system'], readonly 
           }),
     };
   });
+}
+
+/** @returns undefined without the rival, or where a figure is nothing to divide by. */
+function ratioOf(own: number, rival: number | undefined, lessIsBetter: boolean): number | undefined {
+  if (rival === undefined || rival <= 0 || own <= 0) return undefined;
+  return lessIsBetter ? rival / own : own / rival;
 }
 
 function isMet(
@@ -92,22 +98,28 @@ export function lineOf(result: Result): string {
   return `${row.padEnd(22)} ${shownName(system).padEnd(11)} ${figure(middle).padStart(8)} ${unit.padEnd(9)} ${by}${judged}`;
 }
 
-/** A table in Markdown, a line a system. */
+const SYSTEMS = ['tcp', 'udp', 'sshfs', 'sshfs-bbr', 'reference'] as const;
+
+/** A table in Markdown, a line a row. */
 export function tableOf({ results }: Report): string {
-  const rows = results.map(({ row, about, system, median: middle, unit, ratio, target, isMet: met }, index) => {
-    const isFirst = results[index - 1]?.row !== row;
-    return [
-      isFirst ? `\`${row}\` ${about}` : '',
-      shownName(system),
-      `${figure(middle)} ${unit}`.trim(),
-      ratio === undefined || system === 'sshfs' ? '' : ratio.toFixed(2),
-      target ?? '',
-      met === undefined ? '' : met ? 'yes' : '**no**',
-    ];
+  const names = [...new Set(results.map(({ row }) => row))];
+  const rows = names.map((name) => {
+    const of = new Map(results.filter(({ row }) => row === name).map((result) => [result.system, result]));
+    const [first] = of.values();
+    const judged = [...of.values()].filter(({ target }) => target !== undefined);
+    const figures = SYSTEMS.map((system) => {
+      const result = of.get(system);
+      if (result === undefined) return '';
+      const by = result.ratio === undefined || system.startsWith('sshfs') ? '' : ` (${result.ratio.toFixed(2)} x)`;
+      return `${figure(result.median)} ${result.unit}`.trim() + by;
+    });
+    const met = judged.map(({ system, isMet: isIt }) => (isIt === true ? 'yes' : `**${shownName(system)} no**`));
+    const targets = [...new Set(judged.map(({ target }) => target))].join('; ');
+    return [`\`${name}\` ${first?.about ?? ''}`, ...figures, targets, [...new Set(met)].join(', ')];
   });
   const lines = [
-    ['workload', 'system', 'median', 'x sshfs', 'target', 'met'],
-    ['---', '---', '---', '---', '---', '---'],
+    ['workload', ...SYSTEMS.map(shownName), 'target', 'met'],
+    ['---', ...SYSTEMS.map(() => '---:'), '---', '---'],
     ...rows,
   ];
   return `${lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')}\n`;
