@@ -150,11 +150,13 @@ export class PeerfsError extends Error {
   }
 }
 
-/** The code of any thrown value: a PeerfsError's own, a Node error's if it is in the table, else EIO. */
+/** The code of any thrown value: a PeerfsError's own, a Node error's if its name or number is in the table, else EIO. */
 export function codeOf(error: unknown): ErrorCode {
   if (error instanceof PeerfsError) return error.code;
   if (error instanceof Error && 'code' in error && typeof error.code === 'string' && isErrorCode(error.code)) {
     return error.code;
   }
+  // libuv has no names for some (EDQUOT among them), but tells the number.
+  if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') return codeOfWire(-error.errno);
   return 'EIO';
 }

@@ -3,6 +3,7 @@ import { Flags } from '@oclif/core';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ConfigOverrides } from '../daemon/config.ts';
+import { SIZE } from '../daemon/setting-values.ts';
 import { PeerfsError } from '../errors.ts';
 import { parseHostPort } from '../host-port.ts';
 
@@ -83,6 +84,13 @@ export function parseDuration(text: string): number {
   throw new PeerfsError('USAGE', `"${text}" is not a length of time`, {
     hint: 'Write a number and a unit, up to a year: 90s, 30m, 24h, 7d, 4w.',
   });
+}
+
+/** @returns bytes, or undefined for none. @throws USAGE */
+export function parseQuota(text: string): number | undefined {
+  const bytes = SIZE.parse(text);
+  if (bytes !== undefined) return bytes === 'none' ? undefined : bytes;
+  throw new PeerfsError('USAGE', `"${text}" is not a size`, { hint: `Write ${SIZE.legal}.` });
 }
 
 /** @throws USAGE unless it is host:port. */

@@ -18,6 +18,7 @@ import peers from './commands/peers.ts';
 import serviceInstall from './commands/service-install.ts';
 import serviceRemove from './commands/service-remove.ts';
 import share from './commands/share.ts';
+import sharesQuota from './commands/shares-quota.ts';
 import shares from './commands/shares.ts';
 import start from './commands/start.ts';
 import status from './commands/status.ts';
@@ -42,6 +43,7 @@ export const COMMANDS = {
   'peers:remove': peersRemove,
   share,
   shares,
+  'shares:quota': sharesQuota,
   unshare,
   id,
   doctor,

@@ -57,6 +57,7 @@ const NAMES: Readonly<Record<string, NameSource>> = {
   'peers remove': 'peers',
   'share --to': 'peers',
   unshare: 'shares',
+  'shares quota': 'shares',
   'invite revoke': 'invitations',
   'config get': 'settings',
   'config set': 'settings',

@@ -14,6 +14,7 @@ import { parseHostPort } from '../host-port.ts';
 import type { LogLevel } from '../log.ts';
 import {
   BLOCKS,
+  COUNT,
   DIRECTORY,
   ON_OR_OFF,
   oneOf,
@@ -21,10 +22,12 @@ import {
   PATH_KINDS,
   PATHS,
   SERVERS,
+  SIZE,
   TEXTS,
   TOR,
   TRUE_OR_FALSE,
   TURN_SERVERS,
+  type Bound,
   type ConfiguredPath,
   type TurnServerSetting,
 } from './setting-values.ts';
@@ -57,6 +60,10 @@ export interface Config {
   readonly 'addresses.deny': readonly string[];
   /** '' for the folder `inbox` of the home. */
   readonly inbox: string;
+  /** Of each inbox, bytes. */
+  readonly 'inbox.quota': Bound;
+  /** Of each inbox, files and folders. */
+  readonly 'inbox.files': Bound;
   readonly mountpoint: string;
   readonly patienceMs: number;
   readonly links: 'confined' | 'verbatim';
@@ -78,6 +85,8 @@ interface Setting<T> {
 }
 
 const LONGEST_PATIENCE_MS = 3_600_000;
+const INBOX_QUOTA_BYTES = 10 * 1024 ** 3;
+const INBOX_FILES = 1_000_000;
 
 export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
   name: {
@@ -167,6 +176,16 @@ export const SETTINGS: { readonly [K in ConfigKey]: Setting<Config[K]> } = {
     default: () => '',
     ...OPTIONAL_PATH,
   },
+  'inbox.quota': {
+    doc: 'How much a peer may put into its inbox.',
+    default: () => INBOX_QUOTA_BYTES,
+    ...SIZE,
+  },
+  'inbox.files': {
+    doc: 'How many files and folders a peer may put into its inbox.',
+    default: () => INBOX_FILES,
+    ...COUNT,
+  },
   mountpoint: {
     doc: 'Where `peerfs mount` mounts when no folder is named.',
     default: () => join(homedir(), 'peers'),
@@ -248,6 +267,8 @@ export function loadConfig(file: string, overrides: ConfigOverrides = {}): Confi
     'addresses.allow': value('addresses.allow'),
     'addresses.deny': value('addresses.deny'),
     inbox: value('inbox'),
+    'inbox.quota': value('inbox.quota'),
+    'inbox.files': value('inbox.files'),
     mountpoint: value('mountpoint'),
     patienceMs: value('patienceMs'),
     links: value('links'),

@@ -88,6 +88,10 @@ export interface ShareStatus {
   readonly to: readonly string[] | null;
   /** Why it is not served at the moment. */
   readonly fault: string | null;
+  /** Bytes that the folder may hold; null: as many as the disk. */
+  readonly quota: number | null;
+  /** Bytes that it holds, where there is a quota and they are counted. */
+  readonly used: number | null;
 }
 
 export interface IdResult {
@@ -198,10 +202,13 @@ export interface ControlCalls {
       to?: readonly string[] | undefined;
       writable: boolean;
       idmap: 'user' | 'none';
+      quota?: number | undefined;
     };
     result: ShareStatus;
   };
   shares: { params: Record<string, never>; result: readonly ShareStatus[] };
+  /** Without `bytes`: no quota any more. */
+  'shares.quota': { params: { name: string; bytes?: number | undefined }; result: ShareStatus };
   unshare: { params: { name: string }; result: { readonly name: string } };
   mount: {
     params: { directory?: string | undefined; allowOther: boolean; readOnly: boolean };

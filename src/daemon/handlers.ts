@@ -123,11 +123,14 @@ export function createHandlers(options: HandlersOptions): ControlHandlers {
         to: optionalTexts(given, 'to'),
         writable: flag(given, 'writable'),
         idmap: given['idmap'] === 'none' ? 'none' : 'user',
+        quota: given['quota'] === undefined ? undefined : positive(given, 'quota'),
       }),
     shares: async () => {
       await shares.retryFaults();
       return shares.status();
     },
+    'shares.quota': async (given) =>
+      shares.setQuota(text(given, 'name'), given['bytes'] === undefined ? undefined : positive(given, 'bytes')),
     unshare: async (given) => {
       const name = text(given, 'name');
       await shares.remove(name);

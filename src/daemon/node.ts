@@ -11,6 +11,7 @@ import { peerIdOf } from '../crypto/identity.ts';
 import { useInPlaceAead } from '../crypto/sodium.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { LeaseTable } from '../fs/leases.ts';
+import type { Quota } from '../fs/quota.ts';
 import { formatHostPort } from '../host-port.ts';
 import type { Logger } from '../log.ts';
 import { openEndpoint } from '../net/endpoint.ts';
@@ -35,6 +36,7 @@ import { createMounts } from './mounts.ts';
 import { createPeers } from './peers.ts';
 import { makeFolders } from './places.ts';
 import { startReach, waysInUse } from './reach.ts';
+import type { Bound } from './setting-values.ts';
 import { createShares } from './shares.ts';
 import { openStore, type Store } from './store.ts';
 import { packageVersion } from './version.ts';
@@ -123,6 +125,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       store,
       home,
       inbox,
+      inboxQuota: inboxQuota(config),
       mountpoints: () => mounts.status().map((mount) => mount.directory),
       warn,
       clock,
@@ -297,6 +300,12 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       stop,
     };
   }
+}
+
+function inboxQuota({ 'inbox.quota': bytes, 'inbox.files': names }: Config): Quota | undefined {
+  if (bytes === 'none' && names === 'none') return undefined;
+  const limit = (bound: Bound) => (bound === 'none' ? Number.MAX_SAFE_INTEGER : bound);
+  return { bytes: limit(bytes), names: limit(names) };
 }
 
 /** @throws ENVIRONMENT: peers would find no folder of theirs. */

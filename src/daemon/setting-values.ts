@@ -31,6 +31,45 @@ export const oneOf = <const T extends string>(...values: readonly T[]) => ({
   legal: values.join(' or '),
 });
 
+/** `none`: no bound. */
+export type Bound = number | 'none';
+
+const SIZE_UNITS = ['', 'K', 'M', 'G', 'T'] as const;
+
+/** @returns bytes, or undefined for what is no size. */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d{1,15}(?:\.\d{1,6})?)\s*(?:([KMGT])(?:iB)?)?$/i.exec(text.trim());
+  const [, digits, unit = ''] = match ?? [];
+  const power = SIZE_UNITS.findIndex((known) => known === unit.toUpperCase());
+  const bytes = Number(digits) * 1024 ** power;
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined;
+}
+
+/** As parseSize reads it, in the largest unit that leaves a whole number. */
+export function formatSize(bytes: number): string {
+  let power = 0;
+  for (let left = bytes; left % 1024 === 0 && left > 0 && power < SIZE_UNITS.length - 1; left /= 1024) power += 1;
+  return `${bytes / 1024 ** power}${SIZE_UNITS[power] ?? ''}`;
+}
+
+export const SIZE = {
+  parse(value: unknown): Bound | undefined {
+    if (value === 'none') return value;
+    return typeof value === 'string' || typeof value === 'number' ? parseSize(String(value)) : undefined;
+  },
+  legal: 'a size such as 500M, 10G or 1.5T (powers of 1024; no unit: bytes), or none',
+  show: (value: Bound) => (value === 'none' ? value : formatSize(value)),
+};
+
+export const COUNT = {
+  parse(value: unknown): Bound | undefined {
+    if (value === 'none') return value;
+    const number = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value;
+    return typeof number === 'number' && Number.isSafeInteger(number) && number > 0 ? number : undefined;
+  },
+  legal: 'a whole number from 1, or none',
+};
+
 export const TRUE_OR_FALSE = {
   parse: (value: unknown) =>
     value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,

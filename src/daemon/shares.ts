@@ -8,6 +8,7 @@ import { fromText, ROOT } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { createLocalTree, type LocalTree } from '../fs/local-tree.ts';
+import type { Quota } from '../fs/quota.ts';
 import type { ShareProvider, SharedFolder } from '../fs/shared-folder.ts';
 import type { Logger } from '../log.ts';
 import { petnameFault } from './config.ts';
@@ -25,6 +26,8 @@ export interface SharesOptions {
   readonly home: Home;
   /** Folder that holds the inboxes. */
   readonly inbox: string;
+  /** Of each inbox. */
+  readonly inboxQuota: Quota | undefined;
   /** Where something is mounted, or about to be. */
   readonly mountpoints: () => readonly string[];
   /** Tells the user of what is not served. */
@@ -41,6 +44,8 @@ export interface NewShare {
   readonly to: readonly string[] | undefined;
   readonly writable: boolean;
   readonly idmap: 'user' | 'none';
+  /** Bytes. */
+  readonly quota: number | undefined;
 }
 
 export interface Shares extends ShareProvider {
@@ -48,6 +53,8 @@ export interface Shares extends ShareProvider {
   add(share: NewShare): Promise<ShareStatus>;
   /** @throws UNKNOWN_SHARE */
   remove(name: string): Promise<void>;
+  /** @param bytes undefined: no quota. @throws UNKNOWN_SHARE */
+  setQuota(name: string, bytes: number | undefined): Promise<ShareStatus>;
   status(): ShareStatus[];
   /** Makes inboxes and trees match the peers and shares of the store. */
   refresh(): Promise<void>;
@@ -84,7 +91,8 @@ export function createShares(options: SharesOptions): Shares {
   const openShare = async (record: ShareRecord): Promise<void> => {
     const { share, directory, writable, idmap } = record;
     try {
-      const tree = await createLocalTree({ root: directory, writable, idmap, clock, log });
+      const quota = quotaOf(record.quota);
+      const tree = await createLocalTree({ root: directory, writable, idmap, quota, clock, log });
       shares.set(share, { tree, folder: { share, name: fromText(record.name), writable, idmap, tree } });
       faults.delete(share);
     } catch (error) {
@@ -108,7 +116,7 @@ export function createShares(options: SharesOptions): Shares {
     try {
       const path = join(inbox, await inboxName(peer));
       await makeInbox(inbox, path);
-      const tree = await createLocalTree({ root: path, writable: true, idmap: 'user', clock, log });
+      const tree = await createLocalTree({ root: path, writable: true, idmap: 'user', quota: options.inboxQuota, clock, log });
       inboxes.set(peer.peerId, {
         tree,
         path,
@@ -167,6 +175,8 @@ export function createShares(options: SharesOptions): Shares {
     idmap: record.idmap,
     to: record.to?.map((peerId) => store.peer(peerId)?.name ?? '?') ?? null,
     fault: faults.get(record.share) ?? null,
+    quota: record.quota ?? null,
+    used: (record.quota === undefined ? undefined : shares.get(record.share)?.tree.used?.bytes) ?? null,
   });
 
   const addNow = async (share: NewShare): Promise<ShareStatus> => {
@@ -186,7 +196,7 @@ export function createShares(options: SharesOptions): Shares {
       });
     }
     const to = share.to?.map((petname) => knownPeer(store, petname).peerId);
-    const record = { name, directory, writable: share.writable, idmap: share.idmap, to };
+    const record = { name, directory, writable: share.writable, idmap: share.idmap, quota: share.quota, to };
     const number = store.addShare(record);
     await openShare({ ...record, share: number });
     const fault = faults.get(number);
@@ -219,13 +229,17 @@ export function createShares(options: SharesOptions): Shares {
     add: (share) => serially(() => addNow(share)),
     remove: (name) =>
       serially(async () => {
-        if (!store.removeShare(name)) {
-          const names = store.shares().map((share) => share.name);
-          throw new PeerfsError('UNKNOWN_SHARE', `there is no share named "${name}"`, {
-            hint: names.length === 0 ? 'Nothing is shared.' : `Shares: ${names.join(', ')}.`,
-          });
-        }
+        if (!store.removeShare(name)) throw unknownShare(store, name);
         await refreshNow();
+      }),
+    setQuota: (name, bytes) =>
+      serially(async () => {
+        if (!store.setShareQuota(name, bytes)) throw unknownShare(store, name);
+        records = store.shares();
+        const record = records.find((share) => share.name === name);
+        if (record === undefined) throw unknownShare(store, name);
+        await shares.get(record.share)?.tree.setQuota(quotaOf(bytes));
+        return statusOf(record);
       }),
     status: () => store.shares().map(statusOf),
     refresh: () => serially(refreshNow),
@@ -268,6 +282,18 @@ export function createShares(options: SharesOptions): Shares {
       inboxes.clear();
     },
   };
+}
+
+/** A share may hold any number of files: its owner has put some there. */
+function quotaOf(bytes: number | undefined): Quota | undefined {
+  return bytes === undefined ? undefined : { bytes, names: Number.MAX_SAFE_INTEGER };
+}
+
+function unknownShare(store: Store, name: string): PeerfsError {
+  const names = store.shares().map((share) => share.name);
+  return new PeerfsError('UNKNOWN_SHARE', `there is no share named "${name}"`, {
+    hint: names.length === 0 ? 'Nothing is shared.' : `Shares: ${names.join(', ')}.`,
+  });
 }
 
 /** @throws UNKNOWN_PEER naming those there are. */

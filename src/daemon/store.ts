@@ -76,6 +76,8 @@ export interface ShareRecord {
   readonly directory: string;
   readonly writable: boolean;
   readonly idmap: 'user' | 'none';
+  /** Bytes that the folder may hold; undefined: as many as the disk. */
+  readonly quota: number | undefined;
   /** Peer ids; undefined: all peers, those to come too. */
   readonly to: readonly string[] | undefined;
 }
@@ -163,6 +165,7 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (share, peer)
   ) STRICT, WITHOUT ROWID;
   `,
+  'ALTER TABLE shares ADD COLUMN quota INTEGER',
 ];
 
 interface PeerRow {
@@ -265,15 +268,24 @@ export function openStore(file: string, clock: Clock) {
     removeAddresses: database.prepare('DELETE FROM addresses WHERE peer_id = ?'),
     shares: database.prepare<
       [],
-      { share: number; name: string; directory: string; writable: number; idmap: 'user' | 'none'; everyone: number }
+      {
+        share: number;
+        name: string;
+        directory: string;
+        writable: number;
+        idmap: 'user' | 'none';
+        everyone: number;
+        quota: number | null;
+      }
     >('SELECT * FROM shares ORDER BY name'),
     sharePeers: database.prepare<[], { share: number; peer_id: string }>(
       'SELECT share, peer_id FROM share_peers JOIN peers USING (peer) ORDER BY name',
     ),
     insertShare: database.prepare(
-      'INSERT INTO shares (name, directory, writable, idmap, everyone) VALUES (?, ?, ?, ?, ?)',
+      'INSERT INTO shares (name, directory, writable, idmap, everyone, quota) VALUES (?, ?, ?, ?, ?, ?)',
     ),
     insertSharePeer: database.prepare('INSERT INTO share_peers SELECT ?, peer FROM peers WHERE peer_id = ?'),
+    setShareQuota: database.prepare('UPDATE shares SET quota = ? WHERE name = ?'),
     removeShare: database.prepare('DELETE FROM shares WHERE name = ?'),
   };
 
@@ -425,17 +437,22 @@ export function openStore(file: string, clock: Clock) {
         directory: row.directory,
         writable: row.writable === 1,
         idmap: row.idmap,
+        quota: row.quota ?? undefined,
         to: row.everyone === 1 ? undefined : peers.filter((p) => p.share === row.share).map((p) => p.peer_id),
       }));
     },
     /** @returns the number of the share. */
     addShare: database.transaction((share: Omit<ShareRecord, 'share'>): number => {
-      const { name, directory, writable, idmap, to } = share;
-      const done = sql.insertShare.run(name, directory, Number(writable), idmap, Number(to === undefined));
+      const { name, directory, writable, idmap, quota, to } = share;
+      const everyone = Number(to === undefined);
+      const done = sql.insertShare.run(name, directory, Number(writable), idmap, everyone, quota ?? null);
       const number = Number(done.lastInsertRowid);
       for (const peerId of to ?? []) sql.insertSharePeer.run(number, peerId);
       return number;
     }),
+    /** @returns false when there is no such share. */
+    setShareQuota: (name: string, quota: number | undefined): boolean =>
+      sql.setShareQuota.run(quota ?? null, name).changes > 0,
     removeShare: (name: string): boolean => sql.removeShare.run(name).changes > 0,
 
     close(): void {

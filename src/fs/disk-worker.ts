@@ -96,6 +96,8 @@ function run(port: MessagePort, request: DiskRequest, moved: ArrayBuffer[]): unk
       waiting.set(request.id, controller);
       return tree.lock(handle, lock, controller.signal).finally(() => waiting.delete(request.id));
     }
+    case 'recount':
+      return treeOf(request).recount();
     case 'cancel':
       waiting.get(request.args[0])?.abort();
       return undefined;
@@ -119,6 +121,7 @@ type SpecialMethod =
   | 'look'
   | 'readSmallFiles'
   | 'lock'
+  | 'recount'
   | 'cancel';
 
 /** The methods whose arguments and results cross as they are. */
@@ -156,6 +159,10 @@ function runPlain(tree: LocalCore, request: Exclude<DiskRequest, { method: Speci
       return tree.removexattr(...request.args);
     case 'testLock':
       return tree.testLock(...request.args);
+    case 'limit':
+      return tree.limit(...request.args);
+    case 'settle':
+      return tree.settle(...request.args);
     case 'watch':
       return tree.watch(...request.args);
     case 'unwatch':

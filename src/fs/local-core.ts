@@ -11,12 +11,14 @@ import * as files from './local-files.ts';
 import { createLockBackend } from './local-lock-backend.ts';
 import { LockTable } from './local-locks.ts';
 import * as names from './local-names.ts';
+import { LocalQuota } from './local-quota.ts';
 import { ShareRoot } from './local-root.ts';
 import { look, readSmallFiles, type PackedFiles } from './local-small-files.ts';
 import { HandleTable, type LocalState } from './local-state.ts';
 import { LocalWatches, type WatchListener } from './local-watches.ts';
 import * as xattrs from './local-xattrs.ts';
 import { packAnswer, unpackRequest } from './packed-creation.ts';
+import { QuotaWords } from './quota.ts';
 import type {
   AttributeChange,
   FileSystemStatus,
@@ -71,6 +73,12 @@ export interface LocalCore {
   removexattr(path: ByteString, name: ByteString): void;
   lock(handle: Handle, request: LockRequest, waiting: AbortSignal | undefined): Promise<void>;
   testLock(handle: Handle, range: LockRange): LockRange | undefined;
+  /** From now on the folder has a quota. @param memory of QuotaWords. */
+  limit(memory: SharedArrayBuffer): void;
+  /** Ends when the folder has been counted, if that is due. */
+  recount(): Promise<void>;
+  /** Writes through these handles have ended. */
+  settle(handles: readonly Handle[]): void;
   watch(directory: ByteString): boolean;
   unwatch(directory: ByteString): void;
   close(): void;
@@ -83,7 +91,8 @@ export function createLocalCore(options: CoreOptions, clock: Clock, onChange: Wa
   const handles = new HandleTable(options.maxHandles);
   const backend = createLockBackend(handles, options.writable, (file, close) => watches.ownClose(file, close));
   const locks = new LockTable(clock, backend);
-  const state: LocalState = { root, writable: options.writable, keepsIds: options.keepsIds, handles, locks, watches };
+  const { writable, keepsIds } = options;
+  const state: LocalState = { root, writable, keepsIds, handles, locks, watches, quota: undefined };
   return {
     statfs: (path) => names.statfs(state, path),
     getattr: (path, handle) => names.getattr(state, path, handle),
@@ -113,9 +122,15 @@ export function createLocalCore(options: CoreOptions, clock: Clock, onChange: Wa
     removexattr: (path, name) => xattrs.removexattr(state, path, name),
     lock: (handle, request, waiting) => locks.lock(handles.file(handle).file, handle, request, waiting),
     testLock: (handle, range) => locks.test(handles.file(handle).file, handle, range),
+    limit(memory) {
+      state.quota ??= new LocalQuota(root, handles, new QuotaWords(memory), clock);
+    },
+    recount: async () => state.quota?.recount(),
+    settle: (settled) => state.quota?.settle(settled),
     watch: (directory) => watches.add(directory),
     unwatch: (directory) => watches.remove(directory),
     close() {
+      state.quota?.close();
       for (const handle of handles.all()) files.release(state, handle);
       locks.close();
       backend.close();

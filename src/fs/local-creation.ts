@@ -20,6 +20,7 @@ export function createFile(
   bytes: Uint8Array,
 ): CreationAnswer {
   return state.watches.own([path], () => {
+    state.quota?.checkBytes(bytes.length);
     const { options, wantsDirectory } = request;
     const mustBeNew = (options.flags & OPEN.exclusive) !== 0;
     if (mustBeNew && state.writable) {
@@ -47,7 +48,11 @@ function fill(
   let attributes: Attributes;
   try {
     try {
-      for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done, bytes.length - done, done);
+      const write = () => {
+        for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done, bytes.length - done, done);
+      };
+      if (state.quota === undefined) write();
+      else state.quota.around(descriptor, write);
       if (Object.keys(change).length > 0) setAttributes(state, descriptor, flags, change);
     } catch (error) {
       if (!(error instanceof PeerfsError || (error instanceof Error && 'code' in error))) throw error;
@@ -62,5 +67,7 @@ function fill(
     throw error;
   }
   const open = { descriptor, flags, isDirectory: false, file: fileKey(attributes), cursor: 0n };
-  return { handle: state.handles.add(open), descriptor, created, failure, attributes, directory: undefined };
+  const handle = state.handles.add(open);
+  state.quota?.opened(attributes);
+  return { handle, descriptor, created, failure, attributes, directory: undefined };
 }

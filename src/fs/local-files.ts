@@ -46,6 +46,7 @@ export function open(state: LocalState, path: ByteString, options: OpenOptions):
   }
   const file = fileKey(attributes);
   const handle = state.handles.add({ descriptor, flags: options.flags, isDirectory: false, file, cursor: 0n });
+  state.quota?.opened(attributes);
   return { handle, created, attributes, firstBytes, descriptor };
 }
 
@@ -105,7 +106,8 @@ function openExisting(state: LocalState, path: ByteString, flags: number): numbe
     if (!state.writable && (flags & (OPEN.write | OPEN.truncate)) !== 0) throw new PeerfsError('EROFS');
     const truncates = (flags & OPEN.truncate) !== 0;
     if (truncates && (flags & OPEN.write) === 0) throw new PeerfsError('EINVAL', 'truncation without writing');
-    return reopen(descriptor, kernelFlags(flags) | (truncates ? O.TRUNC : 0));
+    const again = () => reopen(descriptor, kernelFlags(flags) | (truncates ? O.TRUNC : 0));
+    return truncates && state.quota !== undefined ? state.quota.around(descriptor, again) : again();
   });
 }
 
@@ -122,11 +124,13 @@ export function createIn(
   const mode = permitted(state, options.permissions);
   const exactly = createsExactly();
   let descriptor = -1;
+  state.quota?.checkName();
   const asRoot = createOwned(state, options, () => {
     const flags = kernelFlags(options.flags) | O.CREAT | O.EXCL | O.NOFOLLOW;
     descriptor = openAt(directory, name, flags, mode);
   });
   try {
+    state.quota?.made(statDescriptor(descriptor));
     settleOwner(descriptor, options, asRoot);
     if (!exactly || asRoot) changeModeOpen(descriptor, mode);
     return descriptor;
@@ -141,6 +145,7 @@ export function release(state: LocalState, handle: Handle): void {
   const open = state.handles.take(handle);
   if (open === undefined) return;
   state.locks.releaseHandle(open.file, handle);
+  if (!open.isDirectory) state.quota?.released(open.file, open.descriptor);
   state.watches.ownClose((open.flags & OPEN.write) === 0 ? undefined : open.file, () =>
     closeDescriptor(open.descriptor),
   );
@@ -155,7 +160,8 @@ export function fallocate(state: LocalState, handle: Handle, mode: number, offse
   if ((mode & ~known) !== 0) throw new PeerfsError('EOPNOTSUPP');
   const open = state.handles.file(handle);
   // The protocol's modes have the numbers of fallocate(2).
-  changing(state, [], () => allocate(open.descriptor, mode, offset, length));
+  const set = () => allocate(open.descriptor, mode, offset, length);
+  changing(state, [], () => (state.quota === undefined ? set() : state.quota.around(open.descriptor, set)));
 }
 
 export function seek(state: LocalState, handle: Handle, offset: number, whence: number): number {

@@ -30,6 +30,7 @@ import {
   changing,
   createsExactly,
   permitted,
+  permittedDirectory,
   withFile,
   type LocalState,
 } from './local-state.ts';
@@ -38,7 +39,7 @@ import type { AttributeChange, FileSystemStatus, Handle, Owner } from './tree.ts
 export function statfs(state: LocalState, path: ByteString): FileSystemStatus {
   return state.root.at(path, (descriptor) => {
     const { type: _type, ...sizes } = fileSystemSizes(descriptor);
-    return sizes;
+    return state.quota?.within(sizes) ?? sizes;
   });
 }
 
@@ -73,11 +74,15 @@ export function setAttributes(
     if (type === S_IFLNK) throw new PeerfsError('EOPNOTSUPP', 'links have no permissions');
     // Set-id bits that are hidden from the peer stay on directories, where they mean inheritance of the group.
     const hidden = state.keepsIds || type !== S_IFDIR ? 0 : mode & 0o6000;
-    changeMode(descriptor, permitted(state, change.mode) | hidden);
+    const allowed = type === S_IFDIR ? permittedDirectory(state, change.mode) : permitted(state, change.mode);
+    changeMode(descriptor, allowed | hidden);
   }
   if (change.size !== undefined) {
     if (flags !== undefined && (flags & OPEN.write) === 0) throw new PeerfsError('EINVAL', 'not open for writing');
-    resize(descriptor, type, flags !== undefined, change.size);
+    const { size } = change;
+    const set = () => resize(descriptor, type, flags !== undefined, size);
+    if (state.quota === undefined) set();
+    else state.quota.around(descriptor, set);
   }
   if (change.atime !== undefined || change.mtime !== undefined) {
     changeTimes(descriptor, change.atime, change.mtime);
@@ -116,9 +121,11 @@ function create(
   return changing(state, [path], () =>
     state.root.inParent(path, 'EEXIST', (directory, name) => {
       const exactly = createsExactly();
+      state.quota?.checkName();
       const asRoot = createOwned(state, owner, () => make(directory, name));
       const descriptor = openAt(directory, name, O.PATH | O.NOFOLLOW);
       try {
+        state.quota?.made(statDescriptor(descriptor));
         settleOwner(descriptor, owner, asRoot);
         if (permissions !== undefined && (!exactly || asRoot)) changeMode(descriptor, permissions);
         return attributesOfDescriptor(state, descriptor);
@@ -154,7 +161,7 @@ export function settleOwner(descriptor: number, owner: Owner, asRoot: boolean): 
 }
 
 export function mkdir(state: LocalState, path: ByteString, permissions: number, owner: Owner): Attributes {
-  const mode = permitted(state, permissions);
+  const mode = permittedDirectory(state, permissions);
   return create(state, path, owner, mode, (directory, name) => makeDirectory(directory, name, mode));
 }
 
@@ -179,27 +186,36 @@ export function symlink(state: LocalState, path: ByteString, target: Uint8Array,
 export function link(state: LocalState, path: ByteString, handle: Handle, newPath: ByteString): Attributes {
   return changing(state, [path, newPath], () =>
     state.root.inParent(newPath, 'EEXIST', (directory, name) => {
+      state.quota?.checkName();
       if (handle !== 0) {
         const { descriptor } = state.handles.file(handle);
         makeLink(descriptor, directory, name);
+        state.quota?.made(undefined);
         return attributesOfDescriptor(state, descriptor);
       }
       if (path === '') throw new PeerfsError('EPERM', 'a directory');
       state.root.inParent(path, 'EBUSY', (from, oldName) => makeLinkAt(from, oldName, directory, name));
+      state.quota?.made(undefined);
       return getattr(state, newPath, 0);
     }),
   );
 }
 
+function remove(state: LocalState, directory: number, name: ByteString, isDirectory: boolean): void {
+  const leaving = state.quota?.leaving(directory, name);
+  removeName(directory, name, isDirectory);
+  if (leaving !== undefined) state.quota?.left(leaving);
+}
+
 export function unlink(state: LocalState, path: ByteString): void {
   changing(state, [path], () =>
-    state.root.inParent(path, 'EISDIR', (directory, name) => removeName(directory, name, false)),
+    state.root.inParent(path, 'EISDIR', (directory, name) => remove(state, directory, name, false)),
   );
 }
 
 export function rmdir(state: LocalState, path: ByteString): void {
   changing(state, [path], () =>
-    state.root.inParent(path, 'EBUSY', (directory, name) => removeName(directory, name, true)),
+    state.root.inParent(path, 'EBUSY', (directory, name) => remove(state, directory, name, true)),
   );
 }
 
@@ -208,7 +224,13 @@ export function rename(state: LocalState, path: ByteString, newPath: ByteString,
   // The protocol's two flags have the numbers of renameat2(2).
   changing(state, [path, newPath], () =>
     state.root.inParent(path, 'EBUSY', (from, oldName) =>
-      state.root.inParent(newPath, 'EBUSY', (to, newName) => renameName(from, oldName, to, newName, flags)),
+      state.root.inParent(newPath, 'EBUSY', (to, newName) => {
+        const replaced = (flags & RENAME.exchange) === 0 ? state.quota?.leaving(to, newName) : undefined;
+        const isSame = replaced !== undefined && state.quota?.leaving(from, oldName)?.file === replaced.file;
+        renameName(from, oldName, to, newName, flags);
+        // Between two names of one file nothing is renamed.
+        if (replaced !== undefined && !isSame) state.quota?.left(replaced);
+      }),
     ),
   );
 }

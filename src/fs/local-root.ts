@@ -44,6 +44,25 @@ export class ShareRoot {
     return this.#open(path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
   }
 
+  /** As openDirectory, for a path of any length. */
+  openDeepDirectory(path: ByteString): number {
+    let directory = this.descriptor;
+    let rest: string = path;
+    try {
+      do {
+        const end = rest.length <= PATH_MAX_BYTES ? rest.length : rest.lastIndexOf('/', PATH_MAX_BYTES);
+        const next = this.#open(rest.slice(0, end) as ByteString, O.RDONLY | O.DIRECTORY | O.NOFOLLOW, directory);
+        if (directory !== this.descriptor) closeDescriptor(directory);
+        directory = next;
+        rest = rest.slice(end + 1);
+      } while (rest !== '');
+      return directory;
+    } catch (error) {
+      if (directory !== this.descriptor) closeDescriptor(directory);
+      throw error;
+    }
+  }
+
   /**
    * @param directory a descriptor that was resolved here.
    * @returns as openPath, of a name in it.

@@ -9,6 +9,7 @@ import { mayHaveXattrs } from '../sys/xattrs.ts';
 import type { Attributes } from '../wire/schema.ts';
 import { attributesOf } from './local-attributes.ts';
 import type { LockTable } from './local-locks.ts';
+import type { LocalQuota } from './local-quota.ts';
 import type { ShareRoot } from './local-root.ts';
 import type { LocalWatches } from './local-watches.ts';
 import type { Handle } from './tree.ts';
@@ -32,6 +33,8 @@ export interface LocalState {
   readonly handles: HandleTable;
   readonly locks: LockTable;
   readonly watches: LocalWatches;
+  /** Undefined while nothing limits what the folder may hold. */
+  quota: LocalQuota | undefined;
 }
 
 /** Whether this thread creates files with exactly the permissions asked for. */
@@ -70,6 +73,10 @@ export class HandleTable {
     const open = this.#open.get(handle);
     if (open === undefined) throw new PeerfsError('EBADF', 'no such handle');
     return open;
+  }
+
+  find(handle: Handle): OpenHandle | undefined {
+    return this.#open.get(handle);
   }
 
   /** @throws EISDIR */
@@ -118,4 +125,11 @@ export function changing<T>(state: LocalState, paths: readonly ByteString[], cha
 /** Permission bits that a peer may set. */
 export function permitted(state: LocalState, permissions: number): number {
   return permissions & (state.keepsIds ? 0o7777 : 0o1777);
+}
+
+const OWNER_LOOKS = 0o500;
+
+/** The same for a directory: where there is a quota its owner, who counts, stays able to look into it. */
+export function permittedDirectory(state: LocalState, permissions: number): number {
+  return permitted(state, permissions) | (state.quota === undefined ? 0 : OWNER_LOOKS);
 }

@@ -15,11 +15,12 @@ import { silentLogger, type Logger } from '../log.ts';
 import { copyRange, isInMemory, readAt, readCached, seek, WHENCE } from '../sys/file-data.ts';
 import { sizeOf } from '../sys/files.ts';
 import { ListingReader, MAX_RECORD_BYTES } from '../wire/listing.ts';
-import { LIMITS, OPEN, RECALL, type Attributes } from '../wire/schema.ts';
+import { FALLOCATE, LIMITS, OPEN, RECALL, type Attributes } from '../wire/schema.ts';
 import { openDiskTree, type DiskTree } from './disk-thread.ts';
 import { fileKey, PACKED_NUMBERS, unpackAttributes } from './local-attributes.ts';
 import { LocalWrites } from './local-writes.ts';
 import { packRequest, unpackAnswer } from './packed-creation.ts';
+import { QuotaWords, type Quota } from './quota.ts';
 import type {
   AttributeChange,
   CreatedFile,
@@ -40,6 +41,7 @@ import type {
   WatchedTree,
   WriteResult,
 } from './tree.ts';
+import { WriteRoom } from './write-room.ts';
 
 /** Open files and directories of one tree. */
 const MAX_HANDLES = 4096;
@@ -67,11 +69,21 @@ export interface LocalTreeOptions {
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly maxHandles?: number;
+  /** What the folder may hold. Default: as much as the disk. */
+  readonly quota?: Quota | undefined;
   /** For tests: resolve paths as on a kernel without openat2. */
   readonly walkOnly?: boolean;
 }
 
-export type LocalTree = WatchedTree;
+export interface LocalTree extends WatchedTree {
+  /** @param quota undefined: none any more. */
+  setQuota(quota: Quota | undefined): Promise<void>;
+  /** What the folder holds, as far as it is known; undefined where there is no quota. */
+  readonly used: Quota | undefined;
+}
+
+/** Stands for no quota in a folder that had one. */
+const NO_QUOTA: Quota = { bytes: Number.MAX_SAFE_INTEGER, names: Number.MAX_SAFE_INTEGER };
 
 /** @throws PeerfsError ENOENT, ENOTDIR, EACCES if the folder cannot be opened. */
 export async function createLocalTree(options: LocalTreeOptions): Promise<LocalTree> {
@@ -121,6 +133,7 @@ class Local implements LocalTree {
   /** Files we write: how many writes run, and when the last ended. */
   readonly #writes = new Map<string, { running: number; endedAt: number }>();
   #disk: DiskTree | undefined;
+  #quota: { readonly words: QuotaWords; readonly room: WriteRoom } | undefined;
 
   constructor(options: LocalTreeOptions) {
     this.#options = options;
@@ -134,9 +147,32 @@ class Local implements LocalTree {
       { root: fromText(root), writable, keepsIds: idmap === 'none', crossMounts, maxHandles, walkOnly },
       (change, file) => this.#changed(change, file),
     );
+    if (this.#options.quota !== undefined) await this.setQuota(this.#options.quota);
   }
 
-  statfs(path: ByteString): Promise<FileSystemStatus> {
+  async setQuota(quota: Quota | undefined): Promise<void> {
+    if (this.#quota !== undefined) this.#quota.words.limit = quota ?? NO_QUOTA;
+    if (this.#quota !== undefined || quota === undefined) return;
+    const words = new QuotaWords();
+    words.limit = quota;
+    const disk = this.#open;
+    this.#quota = { words, room: new WriteRoom(words, disk) };
+    await disk.call('limit', [words.memory]);
+    // Nobody waits for it: a large folder takes its time, and whoever must know asks again.
+    disk.call('recount', []).catch((error: unknown) => this.#log.debug('quota.count', { code: codeOf(error) }));
+  }
+
+  get used(): Quota | undefined {
+    return this.#quota?.words.isCounted === true ? this.#quota.words.used : undefined;
+  }
+
+  async statfs(path: ByteString): Promise<FileSystemStatus> {
+    if (this.#quota !== undefined) {
+      const counted = this.#open.call('recount', []);
+      // Small folders are counted before the next call; of a large one the last count is told.
+      if (this.#quota.words.isCounted) counted.catch(() => undefined);
+      else await counted;
+    }
     return this.#open.call('statfs', [path]);
   }
 
@@ -271,12 +307,14 @@ class Local implements LocalTree {
   async write(handle: Handle, offset: number, bytes: Uint8Array): Promise<WriteResult> {
     const open = this.#handle(handle);
     if ((open.flags & OPEN.write) === 0) throw new PeerfsError('EBADF', 'not open for writing');
-    return this.#writing(open, async () => {
-      if ((open.flags & OPEN.append) !== 0) return this.#append(open, bytes);
+    const appends = (open.flags & OPEN.append) !== 0;
+    const put = async () => {
+      if (appends) return this.#append(open, bytes);
       open.writes ??= new LocalWrites(open.descriptor);
       await open.writes.write(offset, bytes);
       return { size: sizeOf(open.descriptor), end: offset + bytes.length };
-    });
+    };
+    return this.#writing(open, this.#within(handle, open, appends ? undefined : offset, bytes.length, put));
   }
 
   async fsync(handle: Handle, dataOnly: boolean): Promise<void> {
@@ -300,7 +338,9 @@ class Local implements LocalTree {
 
   async fallocate(handle: Handle, mode: number, offset: number, length: number): Promise<void> {
     const open = this.#handle(handle);
-    await this.#writing(open, () => this.#open.call('fallocate', [handle, mode, offset, length]));
+    const allocate = () => this.#open.call('fallocate', [handle, mode, offset, length]);
+    const punches = (mode & FALLOCATE.punchHole) !== 0;
+    await this.#writing(open, punches ? allocate : this.#within(handle, open, offset, length, allocate));
   }
 
   async seek(handle: Handle, offset: number, whence: number): Promise<number> {
@@ -318,9 +358,8 @@ class Local implements LocalTree {
     const from = this.#handle(source);
     const to = this.#handle(target);
     if (!this.#options.writable) throw new PeerfsError('EROFS');
-    return this.#using(from, () =>
-      this.#writing(to, () => copyRange(from.descriptor, sourceOffset, to.descriptor, targetOffset, length)),
-    );
+    const copy = () => copyRange(from.descriptor, sourceOffset, to.descriptor, targetOffset, length);
+    return this.#using(from, () => this.#writing(to, this.#within(target, to, targetOffset, length, copy)));
   }
 
   async openDirectory(path: ByteString): Promise<Handle> {
@@ -480,6 +519,18 @@ class Local implements LocalTree {
       writes.endedAt = this.#clock.now();
       if (this.#writes.size > 64) this.#forgetWrites();
     }
+  }
+
+  /** What writes to an open file, as it runs where there is a quota. @param offset undefined: at the end. */
+  #within<T>(
+    handle: Handle,
+    { descriptor }: LocalHandle,
+    offset: number | undefined,
+    length: number,
+    write: () => Promise<T>,
+  ): () => Promise<T> {
+    const room = this.#quota?.room;
+    return room === undefined ? write : () => room.using({ handle, descriptor, offset, length }, write);
   }
 
   #forgetWrites(): void {

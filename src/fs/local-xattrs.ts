@@ -29,7 +29,13 @@ export function setxattr(
     state.root.at(path, (descriptor) => {
       if (!name.startsWith('user.')) throw new PeerfsError('EOPNOTSUPP');
       if (isLink(descriptor)) throw new PeerfsError('EPERM');
-      setXattr(descriptor, name, value, flags);
+      const set = () => setXattr(descriptor, name, value, flags);
+      if (state.quota === undefined) {
+        set();
+        return;
+      }
+      state.quota.checkBytes(value.length);
+      state.quota.around(descriptor, set);
     }),
   );
 }
@@ -42,7 +48,9 @@ export function removexattr(state: LocalState, path: ByteString, name: ByteStrin
   changing(state, [path], () =>
     state.root.at(path, (descriptor) => {
       if (isLink(descriptor)) throw new PeerfsError('ENODATA');
-      removeXattr(descriptor, name);
+      const remove = () => removeXattr(descriptor, name);
+      if (state.quota === undefined) remove();
+      else state.quota.around(descriptor, remove);
     }),
   );
 }

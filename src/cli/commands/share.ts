@@ -1,6 +1,8 @@
 import { Args, Flags } from '@oclif/core';
 import { resolve } from 'node:path';
+import { PeerfsError } from '../../errors.ts';
 import { escapeControls } from '../../log.ts';
+import { parseQuota } from '../arguments.ts';
 import { command } from '../command.ts';
 
 export default command({
@@ -15,6 +17,10 @@ export default command({
       multiple: true,
     }),
     write: Flags.boolean({ summary: 'Peers may change what is in it.' }),
+    quota: Flags.string({
+      summary: 'How much the folder may hold: peers that may write get no further (500M, 10G, none).',
+      helpValue: '<size>',
+    }),
     idmap: Flags.string({
       summary: 'user: files belong to the users at both ends. none: numeric owners pass as they are (root only).',
       options: ['user', 'none'],
@@ -22,12 +28,17 @@ export default command({
     }),
   },
   async run({ args, flags, ask, print }) {
+    const quota = flags.quota === undefined ? undefined : parseQuota(flags.quota);
+    if (quota !== undefined && flags.write !== true) {
+      throw new PeerfsError('USAGE', 'a quota is for folders that peers may change', { hint: 'Add --write.' });
+    }
     const share = await ask('share', {
       directory: resolve(args.DIR),
       name: flags.name,
       to: flags.to,
       writable: flags.write === true,
       idmap: flags.idmap === 'none' ? 'none' : 'user',
+      quota,
     });
     const to = share.to === null ? 'all peers' : share.to.join(', ');
     print(
