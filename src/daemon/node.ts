@@ -12,6 +12,7 @@ import { useInPlaceAead } from '../crypto/sodium.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { LeaseTable } from '../fs/leases.ts';
 import type { Quota } from '../fs/quota.ts';
+import { HandleBudget } from '../fs/served-handles.ts';
 import { formatHostPort } from '../host-port.ts';
 import type { Logger } from '../log.ts';
 import { openEndpoint } from '../net/endpoint.ts';
@@ -20,6 +21,7 @@ import { createMailbox } from '../net/mailbox.ts';
 import type { PeerBook } from '../net/peer-book.ts';
 import { createWays } from '../net/ways.ts';
 import { tryLockFile } from '../sys/file-lock.ts';
+import { descriptorLimit, keepMemoryPrivate } from '../sys/process-limits.ts';
 import { opensslAead, opensslInPlace } from '../sys/openssl.ts';
 import { toPetname, type Config } from './config.ts';
 import { openControlSocket } from './control.ts';
@@ -71,6 +73,7 @@ export interface Node {
 /** @throws NODE_ALREADY_RUNNING, NODE_START_FAILED, ENVIRONMENT, CONFIG_INVALID */
 export async function startNode(options: NodeOptions): Promise<Node> {
   const { home, config, clock, log } = options;
+  keepMemoryPrivate();
   const aead = opensslAead();
   if (aead !== undefined) useAead(aead);
   useInPlaceAead(opensslInPlace());
@@ -191,6 +194,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       store,
       shares,
       leases: new LeaseTable({ clock }),
+      budget: new HandleBudget(descriptorLimit()),
       bootId: randomBytes(BOOT_ID_BYTES),
       name: config.name,
       patienceMs: config.patienceMs,

@@ -6,6 +6,7 @@
 import { fromText } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import type { LeaseTable } from '../fs/leases.ts';
+import type { HandleBudget } from '../fs/served-handles.ts';
 import type { MountedPeer, PeerDirectory } from '../fs/mount-peers.ts';
 import { createRemotePeer } from '../fs/remote-peer.ts';
 import { createServing } from '../fs/serve.ts';
@@ -30,6 +31,8 @@ export interface PeersOptions {
   readonly store: Store;
   readonly shares: ShareProvider;
   readonly leases: LeaseTable;
+  /** What all peers together may have open. */
+  readonly budget: HandleBudget;
   /** 16 random bytes, new at each start. */
   readonly bootId: Uint8Array;
   /** What this node calls itself. */
@@ -84,7 +87,7 @@ interface RunningPeer {
 }
 
 export function createPeers(options: PeersOptions): Peers {
-  const { store, clock, log } = options;
+  const { store, shares, leases, budget, clock, log } = options;
   const running = new Map<string, RunningPeer>();
   const listeners = new Set<() => void>();
   let list: readonly MountedPeer[] = [];
@@ -99,7 +102,7 @@ export function createPeers(options: PeersOptions): Peers {
       log,
     });
     const remote = createRemotePeer({ channel, clock, log });
-    const serving = createServing({ channel, shares: options.shares, leases: options.leases, clock, log });
+    const serving = createServing({ channel, shares, leases, budget, clock, log });
     const link = options.link(record, channel);
     const signalling = options.signalling(record, channel, link);
     const door = options.mailbox.open(record.peerId, (left) => channel.push('signalLeft', left));

@@ -116,7 +116,14 @@ export function createShares(options: SharesOptions): Shares {
     try {
       const path = join(inbox, await inboxName(peer));
       await makeInbox(inbox, path);
-      const tree = await createLocalTree({ root: path, writable: true, idmap: 'user', quota: options.inboxQuota, clock, log });
+      const tree = await createLocalTree({
+        root: path,
+        writable: true,
+        idmap: 'user',
+        quota: options.inboxQuota,
+        clock,
+        log,
+      });
       inboxes.set(peer.peerId, {
         tree,
         path,

@@ -14,6 +14,13 @@ import type { Handle, LockRange, LockRequest } from './tree.ts';
 /** How often a lock that a program of this machine holds is tried again, milliseconds: doubling from first to last. */
 const RETRY_MS = { first: 10, last: 500 } as const;
 
+/** Tuning: locks of one caller in one tree (POSIX ranges and flock together), and those that it waits for. */
+export const LOCKS_PER_CALLER = 4096;
+export const WAITING_PER_CALLER = 256;
+
+/** Callers of a tree tell their owners apart by what is above 64 bits (src/fs/served-peer.ts). */
+const callerOf = (owner: bigint): bigint => owner >> 64n;
+
 export interface PosixLock extends LockRange {
   readonly handle: Handle;
 }
@@ -90,28 +97,33 @@ export function applyRange(locks: readonly PosixLock[], handle: Handle, request:
 
 /** The strongest lock on each part of `start` to `end`, as ranges that tile it. */
 export function unionOf(locks: readonly PosixLock[], start: bigint, end: bigint): UnionRange[] {
-  const cuts = new Set([start]);
+  /** Where locks begin (1) and end (-1), so that a long list is gone through once. */
+  const turns: { at: bigint; isWrite: boolean; step: 1 | -1 }[] = [];
   for (const lock of locks) {
     if (!overlap(lock, { start, end })) continue;
-    if (lock.start > start) cuts.add(lock.start);
-    if (lock.end < end) cuts.add(lock.end + 1n);
+    const isWrite = lock.type === LOCK_TYPE.write;
+    turns.push({ at: lock.start < start ? start : lock.start, isWrite, step: 1 });
+    if (lock.end < end) turns.push({ at: lock.end + 1n, isWrite, step: -1 });
   }
-  const sorted = [...cuts].sort((a, b) => (a < b ? -1 : 1));
+  turns.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
   const ranges: UnionRange[] = [];
-  sorted.forEach((from, index) => {
-    const next = sorted[index + 1];
-    const to = next === undefined ? end : next - 1n;
-    const here = locks.filter((lock) => overlap(lock, { start: from, end: to }));
-    const type =
-      here.length === 0
-        ? LOCK_TYPE.unlock
-        : here.some((lock) => lock.type === LOCK_TYPE.write)
-          ? LOCK_TYPE.write
-          : LOCK_TYPE.read;
+  let from = start;
+  let writes = 0;
+  let reads = 0;
+  const tile = (to: bigint) => {
+    if (to < from) return;
+    const type = writes > 0 ? LOCK_TYPE.write : reads > 0 ? LOCK_TYPE.read : LOCK_TYPE.unlock;
     const last = ranges.at(-1);
     if (last?.type === type) ranges[ranges.length - 1] = { ...last, end: to };
     else ranges.push({ type, start: from, end: to });
-  });
+    from = to + 1n;
+  };
+  for (const { at, isWrite, step } of turns) {
+    tile(at - 1n);
+    if (isWrite) writes += step;
+    else reads += step;
+  }
+  tile(end);
   return ranges;
 }
 
@@ -119,6 +131,9 @@ export class LockTable {
   readonly #files = new Map<string, FileLocks>();
   readonly #clock: Clock;
   readonly #backend: LockBackend;
+  /** How many locks each caller has. */
+  readonly #held = new Map<bigint, number>();
+  readonly #waiting = new Map<bigint, number>();
 
   constructor(clock: Clock = systemClock, backend: LockBackend = NO_BACKEND) {
     this.#clock = clock;
@@ -129,16 +144,21 @@ export class LockTable {
    * Takes, changes or drops a lock.
    * @param file the same text for the same inode.
    * @throws PeerfsError EAGAIN at a conflict without `waiting`; EDEADLK; EINTR when `waiting` aborts; EBADF when the
-   *   handle is released meanwhile.
+   *   handle is released meanwhile; ENOLCK when the caller has too many.
    */
   lock(file: string, handle: Handle, request: LockRequest, waiting?: AbortSignal): Promise<void> {
     const isRange = request.kind === LOCK_KIND.posix;
     if (isRange && (request.end < request.start || request.start < 0n)) {
       return Promise.reject(new PeerfsError('EINVAL', 'a lock that ends before it starts'));
     }
-    if (this.#try(file, handle, request)) {
-      this.#wake(file);
-      return Promise.resolve();
+    try {
+      if (this.#try(file, handle, request)) {
+        this.#wake(file);
+        return Promise.resolve();
+      }
+    } catch (error) {
+      this.#tidy(file);
+      return Promise.reject(error instanceof PeerfsError ? error : new PeerfsError('EIO', 'lock', { cause: error }));
     }
     if (waiting === undefined) {
       this.#tidy(file);
@@ -146,6 +166,9 @@ export class LockTable {
     }
     if (waiting.aborted) return Promise.reject(new PeerfsError('EINTR'));
     if (isRange && this.#wouldDeadlock(file, request)) return Promise.reject(new PeerfsError('EDEADLK'));
+    if ((this.#waiting.get(callerOf(request.owner)) ?? 0) >= WAITING_PER_CALLER) {
+      return Promise.reject(new PeerfsError('ENOLCK', 'too many waits for locks'));
+    }
     return this.#wait(file, handle, request, waiting);
   }
 
@@ -169,7 +192,9 @@ export class LockTable {
     if (locks === undefined) return;
     for (const waiter of locks.waiters.filter((one) => one.handle === handle)) waiter.settle(new PeerfsError('EBADF'));
     for (const lock of locks.posix.filter((held) => held.handle === handle)) this.#drop(file, lock);
-    for (const [owner, held] of [...locks.flocks]) if (held.handle === handle) locks.flocks.delete(owner);
+    for (const [owner, held] of [...locks.flocks]) {
+      if (held.handle === handle && locks.flocks.delete(owner)) this.#count(this.#held, owner, -1);
+    }
     this.#wake(file);
   }
 
@@ -179,6 +204,7 @@ export class LockTable {
       for (const waiter of [...locks.waiters]) waiter.settle(new PeerfsError('EBADF'));
     }
     this.#files.clear();
+    this.#held.clear();
   }
 
   #locksOf(file: string): FileLocks {
@@ -202,18 +228,38 @@ export class LockTable {
         ([owner, held]) => owner !== request.owner && clash(held.type, request.type),
       );
       if (request.type !== LOCK_TYPE.unlock && other) return false;
+      const isNew = request.type !== LOCK_TYPE.unlock && !locks.flocks.has(request.owner);
+      if (isNew) this.#checkRoom(request.owner, 1);
       if (!this.#backend.setFlock(handle, request.type)) return false;
-      if (request.type === LOCK_TYPE.unlock) locks.flocks.delete(request.owner);
-      else locks.flocks.set(request.owner, { type: request.type, handle });
+      if (isNew) this.#count(this.#held, request.owner, 1);
+      if (request.type !== LOCK_TYPE.unlock) locks.flocks.set(request.owner, { type: request.type, handle });
+      else if (locks.flocks.delete(request.owner)) this.#count(this.#held, request.owner, -1);
       return true;
     }
     if (request.type !== LOCK_TYPE.unlock && locks.posix.some((lock) => inTheWay(lock, request))) return false;
     const after = applyRange(locks.posix, handle, request);
+    const more = after.length - locks.posix.length;
+    if (more > 0) this.#checkRoom(request.owner, more);
     const before = unionOf(locks.posix, request.start, request.end);
     if (!this.#backend.setRanges(file, handle, unionOf(after, request.start, request.end), before)) return false;
+    this.#count(this.#held, request.owner, more);
     locks.posix = after;
     if (after.length === 0) this.#backend.forget(file);
     return true;
+  }
+
+  /** @throws ENOLCK */
+  #checkRoom(owner: bigint, more: number): void {
+    if ((this.#held.get(callerOf(owner)) ?? 0) + more > LOCKS_PER_CALLER) {
+      throw new PeerfsError('ENOLCK', 'too many locks');
+    }
+  }
+
+  #count(counts: Map<bigint, number>, owner: bigint, more: number): void {
+    const caller = callerOf(owner);
+    const count = (counts.get(caller) ?? 0) + more;
+    if (count > 0) counts.set(caller, count);
+    else counts.delete(caller);
   }
 
   #wait(file: string, handle: Handle, request: LockRequest, waiting: AbortSignal): Promise<void> {
@@ -226,6 +272,7 @@ export class LockTable {
         request,
         settle: (error) => {
           waiting.removeEventListener('abort', aborted);
+          if (locks.waiters.includes(waiter)) this.#count(this.#waiting, request.owner, -1);
           locks.waiters = locks.waiters.filter((other) => other !== waiter);
           if (error === undefined) resolve();
           else reject(error);
@@ -233,6 +280,7 @@ export class LockTable {
       };
       waiting.addEventListener('abort', aborted);
       locks.waiters.push(waiter);
+      this.#count(this.#waiting, request.owner, 1);
       this.#retryLater(file, locks);
     });
   }
@@ -242,7 +290,11 @@ export class LockTable {
     const locks = this.#files.get(file);
     if (locks === undefined) return;
     for (const waiter of [...locks.waiters]) {
-      if (this.#try(file, waiter.handle, waiter.request)) waiter.settle();
+      try {
+        if (this.#try(file, waiter.handle, waiter.request)) waiter.settle();
+      } catch (error) {
+        waiter.settle(error instanceof PeerfsError ? error : new PeerfsError('EIO', 'lock', { cause: error }));
+      }
     }
     if (locks.waiters.length > 0) {
       this.#retryLater(file, locks);

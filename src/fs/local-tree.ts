@@ -43,8 +43,8 @@ import type {
 } from './tree.ts';
 import { WriteRoom } from './write-room.ts';
 
-/** Open files and directories of one tree. */
-const MAX_HANDLES = 4096;
+/** Open files and directories of one tree, of all who use it: a last bound, those of peers are src/fs/served-handles.ts's. */
+const MAX_HANDLES = 65_536;
 /** inotify tells of a write up to this long after it, milliseconds. */
 const OWN_WRITE_MS = 100;
 /** Reads up to this size are tried at once: copying them is cheaper than asking another thread. Bytes. */

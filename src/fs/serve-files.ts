@@ -113,7 +113,9 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     const copied = await peer.changing(
       served,
       [contentsChanged(target.path)],
-      served.tree.copyRange(source.handle, sourceOffset, target.handle, targetOffset, length),
+      peer.slowCalls.pass(() =>
+        served.tree.copyRange(source.handle, sourceOffset, target.handle, targetOffset, length),
+      ),
     );
     const { size } = await served.tree.getattr(target.path, target.handle);
     return { reply: { copied, size, change } };
@@ -127,7 +129,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     fsync: peer.heard(async ({ handle, dataOnly }) => {
       const open = peer.handles.get(handle);
       const { change } = open.served.leases;
-      await open.served.tree.fsync(open.handle, dataOnly);
+      await peer.slowCalls.pass(() => open.served.tree.fsync(open.handle, dataOnly));
       return { reply: { change } };
     }),
     flush: peer.heard(async ({ handle, lockOwner }) => {

@@ -9,6 +9,37 @@ import type { Handle, WatchedTree } from './tree.ts';
 
 /** Tuning: open files and directories of one peer. */
 export const HANDLES_PER_PEER = 4096;
+/** Of all peers together, where the process may have more descriptors than anybody needs. */
+const HANDLES_OF_ALL = 65_536;
+/** Descriptors that are not for peers' handles: sockets, the mount, the database, what opening takes. */
+const DESCRIPTORS_OF_OUR_OWN = 256;
+/** A file with locks has a second one. */
+const DESCRIPTORS_PER_HANDLE = 2;
+
+/** What all peers of a node may have open, by what the system lets the process have. */
+export class HandleBudget {
+  readonly #most: number;
+  readonly perPeer: number;
+  #taken = 0;
+
+  /** @param descriptors that the process may have. */
+  constructor(descriptors: number) {
+    const forHandles = Math.floor((descriptors - DESCRIPTORS_OF_OUR_OWN) / DESCRIPTORS_PER_HANDLE);
+    this.#most = Math.min(HANDLES_OF_ALL, Math.max(2, forHandles));
+    // No peer alone can take what another needs.
+    this.perPeer = Math.min(HANDLES_PER_PEER, Math.floor(this.#most / 2));
+  }
+
+  take(): boolean {
+    if (this.#taken >= this.#most) return false;
+    this.#taken += 1;
+    return true;
+  }
+
+  giveBack(): void {
+    this.#taken -= 1;
+  }
+}
 
 /** A share while the peer may see it. */
 export interface ServedFolder {
@@ -50,18 +81,27 @@ export class ServedHandle implements FollowedPath {
 
 export class ServedHandles {
   readonly #open = new Map<number, ServedHandle>();
+  readonly #budget: HandleBudget;
   #next = 1;
   /** Numbers promised to opens that are under way. */
   #reserved = 0;
 
-  /** To be called before opening. @throws PeerfsError EMFILE. */
+  constructor(budget: HandleBudget) {
+    this.#budget = budget;
+  }
+
+  /** To be called before opening. @throws PeerfsError EMFILE: the peer's; ENFILE: all peers'. */
   reserve(): void {
-    if (this.#open.size + this.#reserved >= HANDLES_PER_PEER) throw new PeerfsError('EMFILE', 'too many open files');
+    if (this.#open.size + this.#reserved >= this.#budget.perPeer) {
+      throw new PeerfsError('EMFILE', 'too many open files');
+    }
+    if (!this.#budget.take()) throw new PeerfsError('ENFILE', 'too many open files of all peers');
     this.#reserved += 1;
   }
 
   unreserve(): void {
     this.#reserved -= 1;
+    this.#budget.giveBack();
   }
 
   /** Takes what reserve() promised. */
@@ -86,6 +126,7 @@ export class ServedHandles {
     const handle = this.#open.get(number);
     if (handle === undefined) return undefined;
     this.#open.delete(number);
+    this.#budget.giveBack();
     handle.served.leases.followed.delete(handle);
     return handle;
   }

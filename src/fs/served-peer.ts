@@ -12,9 +12,10 @@ import type { CallName, MailboxCall, RequestOf } from '../wire/schema.ts';
 import type { LeaseHolder } from './lease-holder.ts';
 import { LeaseTerm } from './lease-term.ts';
 import type { LeaseTable } from './leases.ts';
-import { ServedHandles, type ServedFolder, type ServedHandle } from './served-handles.ts';
+import { HandleBudget, ServedHandles, type ServedFolder, type ServedHandle } from './served-handles.ts';
 import type { SharedFolder, ShareProvider } from './shared-folder.ts';
 import type { Visit } from './sole-leases.ts';
+import { Turnstile } from './turnstile.ts';
 import type { Handle, TreeChange } from './tree.ts';
 
 export interface ServingOptions {
@@ -22,6 +23,8 @@ export interface ServingOptions {
   readonly shares: ShareProvider;
   /** One table for all peers of the node. */
   readonly leases: LeaseTable;
+  /** One for all peers of the node. Default: one of its own, as large as any. */
+  readonly budget?: HandleBudget;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -53,6 +56,9 @@ function visitOf(request: object): ShareVisit | undefined {
   };
 }
 
+/** Tuning: how many calls of a peer may keep a thread each. */
+const SLOW_CALLS_AT_ONCE = 4;
+
 /** Grows with each peer served: lock owners of different peers differ by it. */
 let peersServed = 0;
 
@@ -63,13 +69,16 @@ export class ServedPeer {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #folders = new Map<number, ServedFolder>();
-  readonly handles = new ServedHandles();
+  readonly handles: ServedHandles;
+  /** Copying, syncing and allocating keep a thread of the pool that all peers share for long. */
+  readonly slowCalls = new Turnstile(SLOW_CALLS_AT_ONCE);
   readonly #ownerTag: bigint;
   readonly #stops: (() => void)[];
   readonly term: LeaseTerm;
   #closed = false;
 
-  constructor({ channel, shares, leases, clock, log }: ServingOptions) {
+  constructor({ channel, shares, leases, budget, clock, log }: ServingOptions) {
+    this.handles = new ServedHandles(budget ?? new HandleBudget(Number.MAX_SAFE_INTEGER));
     this.#channel = channel;
     this.#shares = shares;
     this.#leaseTable = leases;

@@ -117,7 +117,7 @@ export function createHandshaker(options: HandshakerOptions): Handshaker {
     rekeying(remotePublicKey, isInitiator, newIndex) {
       const peerId = peerIdOf(remotePublicKey);
       const pairSecret = () => book.peer(peerId)?.pairSecret;
-      return createRekeying({ identity, remotePublicKey, pairSecret, isInitiator, newIndex });
+      return createRekeying({ identity, remotePublicKey, pairSecret, isInitiator, newIndex, clock });
     },
   };
 }

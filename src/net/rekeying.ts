@@ -2,14 +2,19 @@
  * Rekeying: a handshake for new keys carried inside a running session, the same for streams and datagrams. Only the
  * side that began the session begins it. Owns the handshake under way; what to do with the keys is the path's matter.
  */
+import type { Clock } from '../clock.ts';
 import { initiate, respond, type Initiation } from '../crypto/handshake.ts';
 import type { Identity } from '../crypto/identity.ts';
 import type { SessionKeys } from '../crypto/session-keys.ts';
 import { decodeStruct, encodeStruct } from '../wire/codec.ts';
 import { HANDSHAKE_ANSWER, HANDSHAKE_REQUEST, HANDSHAKE_RESULT, PURPOSE } from '../wire/packets.ts';
+import { createRateLimit } from './rate-limit.ts';
 
 /** Longest message: it must fit one packet of any path. Specification. */
 const MESSAGE_BYTES = 800;
+
+/** Tuning. A peer asks once in two minutes, and every second while it has no answer; each answer costs public-key work. */
+const ANSWERS = { perSecond: 2, burst: 16, totalPerSecond: 2, totalBurst: 16 } as const;
 
 export interface RekeyingOptions {
   readonly identity: Identity;
@@ -19,6 +24,7 @@ export interface RekeyingOptions {
   readonly isInitiator: boolean;
   /** A fresh index for datagrams to us; 0 on streams. */
   readonly newIndex: () => number;
+  readonly clock: Clock;
 }
 
 export interface NewKeys {
@@ -44,6 +50,7 @@ export interface Rekeying {
 
 export function createRekeying(options: RekeyingOptions): Rekeying {
   const { identity, remotePublicKey } = options;
+  const answers = createRateLimit({ clock: options.clock, ...ANSWERS });
   /** Numbers of our last request and of the last that we answered, within the session. */
   let requests = 0;
   let answered = 0;
@@ -87,7 +94,7 @@ export function createRekeying(options: RekeyingOptions): Rekeying {
     },
     answer(message1) {
       const psk = options.pairSecret();
-      if (options.isInitiator || psk === undefined) return undefined;
+      if (options.isInitiator || psk === undefined || !answers.take('')) return undefined;
       const first = respond(identity, message1);
       const proven = first?.complete(psk);
       first?.abandon();

@@ -174,7 +174,7 @@ describe('redeeming an invitation', () => {
     store.putPeer({ peerId: 'old', publicKey: key(50), pairSecret: key(51), name: 'bob' }, undefined);
     store.setInbox('old', 'bob');
     store.rememberAddress('old', 'tcp', '192.0.2.1', 5);
-    store.addShare({ name: 's', directory: '/s', writable: false, idmap: 'user', to: ['old'] });
+    store.addShare({ name: 's', directory: '/s', writable: false, idmap: 'user', quota: undefined, to: ['old'] });
     invite({ name: 'bob', replaces: 'old' });
     assert.equal(store.redeem(by(1)), 'joined');
     assert.deepEqual(
@@ -192,7 +192,7 @@ describe('shares and addresses', () => {
     for (const n of [1, 2]) {
       store.putPeer({ peerId: `p${n}`, publicKey: key(n), pairSecret: key(n), name: `n${n}` }, undefined);
     }
-    const share = { directory: '/d', writable: true, idmap: 'user' as const };
+    const share = { directory: '/d', writable: true, idmap: 'user' as const, quota: undefined };
     const first = store.addShare({ ...share, name: 'a', to: ['p1', 'p2'] });
     store.addShare({ ...share, name: 'b', to: undefined });
     store.removePeer('p1');
@@ -208,6 +208,12 @@ describe('shares and addresses', () => {
     const third = store.addShare({ ...share, name: 'a', to: [] });
     assert.ok(third > first + 1);
     assert.deepEqual(store.shares().find((row) => row.name === 'a')?.to, []);
+    assert.equal(store.setShareQuota('a', 5), true);
+    assert.deepEqual(
+      store.shares().map((row) => row.quota),
+      [5, undefined],
+    );
+    assert.equal(store.setShareQuota('c', 5), false);
   });
 
   it('the address that was good last comes first, and eight of a kind are kept', (t) => {

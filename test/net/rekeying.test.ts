@@ -2,15 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createIdentity } from '../../src/crypto/identity.ts';
 import { createRekeying, type Rekeying } from '../../src/net/rekeying.ts';
+import { createManualClock, type ManualClock } from '../manual-clock.ts';
 
 interface Pair {
   readonly initiator: Rekeying;
   readonly responder: Rekeying;
   secret: Uint8Array | undefined;
+  readonly clock: ManualClock;
 }
 
 function createPair(): Pair {
   const [a, b] = [createIdentity(), createIdentity()];
+  const clock = createManualClock();
   let index = 0;
   const make = (isInitiator: boolean): Rekeying =>
     createRekeying({
@@ -19,8 +22,9 @@ function createPair(): Pair {
       pairSecret: () => pair.secret,
       isInitiator,
       newIndex: () => (index += 1),
+      clock,
     });
-  const pair: Pair = { initiator: make(true), responder: make(false), secret: new Uint8Array(32) };
+  const pair: Pair = { initiator: make(true), responder: make(false), secret: new Uint8Array(32), clock };
   return pair;
 }
 

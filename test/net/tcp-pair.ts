@@ -59,6 +59,7 @@ export async function createTcpPair(clock: Clock, kind: 'tcp' | 'tor' = 'tcp'): 
         pairSecret: () => psk,
         isInitiator: side === 0,
         newIndex: () => 0,
+        clock,
       }),
     });
   const paths = [make(0), make(1)] as const;

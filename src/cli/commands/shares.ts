@@ -18,7 +18,9 @@ export default command({
     ]);
     print(
       rows,
-      rows.length === 0 ? 'Nothing is shared: peerfs share.' : table(['NAME', 'MODE', 'QUOTA', 'TO', 'FOLDER', ''], cells),
+      rows.length === 0
+        ? 'Nothing is shared: peerfs share.'
+        : table(['NAME', 'MODE', 'QUOTA', 'TO', 'FOLDER', ''], cells),
     );
   },
 });
