@@ -1,4 +1,5 @@
 /** Locks on open files of a RemoteTree. The caller has seen to it that the file's writes have arrived. */
+import { PeerfsError } from '../errors.ts';
 import { dropContents, type RemoteHandle } from './remote-file.ts';
 import type { RemoteHandles } from './remote-handles.ts';
 import type { RemoteShare } from './remote-share.ts';
@@ -25,7 +26,7 @@ export class RemoteLocks {
       this.#unlock(open, request);
       return;
     }
-    await this.#handles.through(open, false, (number) =>
+    await this.#locking(open, false, (number) =>
       this.#share.call(
         'lock',
         { handle: number, ...lockFields(request), kind: request.kind, wait: isWaiting },
@@ -38,11 +39,20 @@ export class RemoteLocks {
 
   async test(open: RemoteHandle, range: LockRange): Promise<LockRange | undefined> {
     const { owner, type, start, end } = range;
-    const { reply } = await this.#handles.through(open, true, (number) =>
+    const { reply } = await this.#locking(open, true, (number) =>
       this.#share.call('testLock', { handle: number, owner, type, start, end }),
     );
     if (reply.type === LOCK_NONE) return undefined;
     return { owner: 0n, type: reply.type, start: reply.start, end: reply.end, pid: reply.pid };
+  }
+
+  /** @throws ENOLCK where locks that were had are gone: whoever asks for more of them is to know. */
+  async #locking<T>(open: RemoteHandle, canRepeat: boolean, run: (number: number) => Promise<T>): Promise<T> {
+    try {
+      return await this.#handles.through(open, canRepeat, run);
+    } catch (error) {
+      throw open.isBroken ? new PeerfsError('ENOLCK', 'locks of this file were lost', { cause: error }) : error;
+    }
   }
 
   #unlock(open: RemoteHandle, request: LockRequest): void {

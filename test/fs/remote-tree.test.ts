@@ -385,10 +385,13 @@ test('a handle whose locks were lost fails', async () => {
   await writeFile(server.memory, p('f'), text('hello'));
   const a = server.connect();
   const { handle } = await openFile(a.tree, p('f'), OPEN.read | OPEN.write);
-  await a.tree.lock(handle, { owner: 1n, kind: 0, type: 1, start: 0n, end: 9n, pid: 1 });
+  const lock = { owner: 1n, kind: 0, type: 1, start: 0n, end: 9n, pid: 1 } as const;
+  await a.tree.lock(handle, lock);
   restart(a);
   await fails(a.tree.read(handle, 0, 10), 'EIO');
   await fails(a.tree.write(handle, 0, text('x')), 'EIO');
+  await fails(a.tree.lock(handle, { ...lock, start: 20n, end: 29n }), 'ENOLCK');
+  await fails(a.tree.testLock(handle, lock), 'ENOLCK');
   await a.tree.release(handle);
   await server.close();
 });
