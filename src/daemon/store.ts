@@ -15,6 +15,8 @@ import { missingLibrary } from './failure.ts';
 const TOMBSTONE_MS = 30 * 24 * 3600 * 1000;
 /** Each open invitation costs a trial of decryption at every stranger's handshake (docs/architecture.md). */
 export const OPEN_INVITATIONS = 64;
+/** How much of an open invitation's life may be lived again by a node that is killed while the clock is set back. Milliseconds. */
+const SEEN_EVERY_MS = 60_000;
 /** Addresses remembered for a peer and kind; the least recently good go. */
 const ADDRESSES_PER_KIND = 8;
 
@@ -166,6 +168,7 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   'ALTER TABLE shares ADD COLUMN quota INTEGER',
+  'ALTER TABLE invitations ADD COLUMN seen_at INTEGER NOT NULL DEFAULT 0;',
 ];
 
 interface PeerRow {
@@ -188,6 +191,8 @@ interface InvitationRow {
   expires_at: number;
   state: 'open' | 'used' | 'revoked';
   redeemed_by: Buffer | null;
+  /** The latest time at which it is known to have been there. */
+  seen_at: number;
 }
 
 export type Store = ReturnType<typeof openStore>;
@@ -241,12 +246,14 @@ export function openStore(file: string, clock: Clock) {
     invitations: database.prepare<[], InvitationRow>('SELECT * FROM invitations ORDER BY created_at'),
     invitation: database.prepare<[string], InvitationRow>('SELECT * FROM invitations WHERE id = ?'),
     insertInvitation: database.prepare(
-      'INSERT INTO invitations (id, token, name, replaces, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)',
+      `INSERT INTO invitations (id, token, name, replaces, created_at, expires_at, seen_at)
+       VALUES (@id, @token, @name, @replaces, @now, @expiresAt, @now)`,
     ),
     useInvitation: database.prepare(
       "UPDATE invitations SET state = 'used', redeemed_by = ? WHERE id = ? AND state = 'open'",
     ),
     revokeInvitation: database.prepare("UPDATE invitations SET state = 'revoked' WHERE id = ? AND state = 'open'"),
+    seeInvitation: database.prepare('UPDATE invitations SET seen_at = ? WHERE id = ?'),
     purgeInvitations: database.prepare('DELETE FROM invitations WHERE expires_at < ?'),
     acceptances: database.prepare<
       [],
@@ -298,8 +305,28 @@ export function openStore(file: string, clock: Clock) {
     addedAt: row.added_at,
     lastSeenAt: row.last_seen_at ?? undefined,
   });
-  const stateOf = (row: InvitationRow): InvitationState =>
-    row.state === 'open' && row.expires_at <= clock.wallMs() ? 'expired' : row.state;
+
+  /** Of each open invitation: the latest time of its life, and when by the monotonic clock that was. */
+  const seen = new Map<string, { readonly wallMs: number; readonly at: number }>();
+  const noteSeen = ifPossible((wallMs: number, id: string) => sql.seeInvitation.run(Math.floor(wallMs), id));
+  /**
+   * What time it is for an invitation: never before what it was, so that a clock set back makes its life no longer. For each by
+   * itself: a clock that was wrong ends those that it met, and none that are made later.
+   */
+  const timeOf = (row: InvitationRow): number => {
+    const now = clock.now();
+    const before = seen.get(row.id) ?? { wallMs: Math.max(row.created_at, row.seen_at), at: now };
+    const wallMs = Math.max(clock.wallMs(), before.wallMs + (now - before.at));
+    seen.set(row.id, { wallMs, at: now });
+    const isNews = row.seen_at < row.expires_at && (wallMs >= row.expires_at || wallMs - row.seen_at >= SEEN_EVERY_MS);
+    if (isNews) noteSeen(wallMs, row.id);
+    return wallMs;
+  };
+  const stateOf = (row: InvitationRow): InvitationState => {
+    if (row.state === 'open' && row.expires_at <= timeOf(row)) return 'expired';
+    if (row.state !== 'open') seen.delete(row.id);
+    return row.state;
+  };
 
   const freeName = (wanted: string): string => {
     let name = wanted;
@@ -396,7 +423,8 @@ export function openStore(file: string, clock: Clock) {
       sql.invitations.all().map((row) => ({ inviteId: row.id, token: new Uint8Array(row.token), state: stateOf(row) })),
     addInvitation(invitation: NewInvitation): void {
       const { id, token, name, replaces, expiresAt } = invitation;
-      sql.insertInvitation.run(id, token, name ?? null, replaces ?? null, clock.wallMs(), expiresAt);
+      const now = Math.floor(clock.wallMs());
+      sql.insertInvitation.run({ id, token, name: name ?? null, replaces: replaces ?? null, now, expiresAt });
     },
     /** @returns false when there is no open one of this id. */
     revokeInvitation: (id: string): boolean => sql.revokeInvitation.run(id).changes > 0,

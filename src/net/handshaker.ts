@@ -22,7 +22,10 @@ import { createRekeying, type Rekeying } from './rekeying.ts';
 import { createResponder, type ResponderAnswer } from './responder.ts';
 
 /** Tuning: handshakes that are looked at, tokens a second and burst, for one source and for all. */
-const HANDSHAKES = { perSecond: 10, burst: 30, totalPerSecond: 400, totalBurst: 800 } as const;
+const HANDSHAKES = { perSecond: 10, burst: 30, totalPerSecond: 200, totalBurst: 400 } as const;
+/** The same for those by Tor, who have no source: one of them must not use up what all have. */
+const TOR_HANDSHAKES = { perSecond: 100, burst: 200, totalPerSecond: 100, totalBurst: 200 } as const;
+const TOR_SOURCE = 'tor';
 
 export interface DialTarget {
   /** Ed25519 key of who is expected there. */
@@ -72,9 +75,10 @@ export interface Handshaker {
   /**
    * Answers a message 1 that is one (isMessage1): only then does it count for its source, or whoever sends noise in
    * a peer's name would lock the peer out.
+   * @param fromHost undefined: it came by Tor, from whoever.
    * @param newIndex makes the index of a session, asked for only when there will be one.
    */
-  answer(message1: Uint8Array, fromHost: string, newIndex: () => number): ResponderAnswer;
+  answer(message1: Uint8Array, fromHost: string | undefined, newIndex: () => number): ResponderAnswer;
   rekeying(remotePublicKey: Uint8Array, isInitiator: boolean, newIndex: () => number): Rekeying;
 }
 
@@ -82,7 +86,8 @@ export function createHandshaker(options: HandshakerOptions): Handshaker {
   const { identity, book, name, clock, onJoined } = options;
   const counters = { handshakesLimited: 0, handshakesRefused: 0, handshakesFailed: 0 };
   const responder = createResponder({ identity, book, name, onJoined });
-  const limit = createRateLimit({ clock, ...HANDSHAKES });
+  const direct = createRateLimit({ clock, ...HANDSHAKES });
+  const byTor = createRateLimit({ clock, ...TOR_HANDSHAKES });
   return {
     counters,
     begin({ publicKey, psk, purpose }, index) {
@@ -99,7 +104,9 @@ export function createHandshaker(options: HandshakerOptions): Handshaker {
     isMessage1: (datagram) =>
       messageLength(identity, datagram.subarray(0, HANDSHAKE_LIMITS.headerBytes)) === datagram.length,
     answer(message1, fromHost, newIndex) {
-      if (!limit.take(fromHost)) {
+      const limit = fromHost === undefined ? byTor : direct;
+      const source = fromHost ?? TOR_SOURCE;
+      if (!limit.take(source)) {
         counters.handshakesLimited += 1;
         return undefined;
       }
@@ -111,7 +118,8 @@ export function createHandshaker(options: HandshakerOptions): Handshaker {
         counters.handshakesFailed += 1;
         return undefined;
       }
-      if (answer !== undefined && answer.keys === undefined) counters.handshakesRefused += 1;
+      if (answer === undefined) limit.wasted(source);
+      else if (answer.keys === undefined) counters.handshakesRefused += 1;
       return answer;
     },
     rekeying(remotePublicKey, isInitiator, newIndex) {

@@ -89,7 +89,7 @@ export async function openTcpEndpoint(options: TcpEndpointOptions): Promise<TcpE
     clock,
     isOneSource: kind === 'tor',
     onDropped: () => (dropped += 1),
-    onMessage: (message1, host) => handshaker.answer(message1, host, () => 0),
+    onMessage: (message1, host) => handshaker.answer(message1, kind === 'tor' ? undefined : host, () => 0),
     onWelcome: (socket, head, { peerId, publicKey, keys, remotePort }) => {
       // Tor's connections come from this computer, whoever makes them.
       const home = { host: plainHost(socket.remoteAddress ?? ''), port: kind === 'tor' ? 0 : remotePort };

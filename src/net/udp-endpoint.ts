@@ -28,6 +28,11 @@ const MAX_PROVISIONAL = 256;
 const MAX_INITIATIONS = 256;
 /** Of those, to one peer: it says where it is tried, and leaves room for others. */
 const MAX_INITIATIONS_TO_ONE = 128;
+/**
+ * Whatever comes from elsewhere than where a handshake of ours went is tried as its answer so often, tokens a second and
+ * burst: with many handshakes under way a flood of noise would cost milliseconds a datagram.
+ */
+const TRIALS = { perSecond: 10_000, burst: 10_000 } as const;
 /** Length of datagrams that say nothing and open a router's way. Bytes. */
 const PUNCH_LEAST_BYTES = 64;
 const PUNCH_MOST_BYTES = 256;
@@ -67,6 +72,8 @@ export interface UdpEndpoint {
 
 interface Pending {
   readonly publicKey: Uint8Array;
+  /** Where the handshake went. */
+  readonly to: UdpAddress;
   readonly initiation: Initiation;
   done(answer: NonNullable<ReturnType<Initiation['finish']>>, from: UdpAddress): void;
   cancel(): void;
@@ -93,6 +100,8 @@ class DatagramEndpoint implements UdpEndpoint {
   /** Those that hear from one server alone. */
   readonly #servers = new Map<PortGuest, UdpAddress>();
   readonly #pending = new Set<Pending>();
+  #trials: number = TRIALS.burst;
+  #trialsAt = 0;
   #dropped = 0;
 
   constructor(options: UdpEndpointOptions, port: UdpPort) {
@@ -151,6 +160,7 @@ class DatagramEndpoint implements UdpEndpoint {
   connect(target: DialTarget, signal: AbortSignal): Promise<Dialled> {
     const base = target.via ?? this.#base;
     target.via?.permit(target.host);
+    const to = { host: target.host, port: target.port };
     return new Promise((resolve, reject) => {
       const mine: Pending[] = [];
       let timer: Timer | undefined;
@@ -179,6 +189,7 @@ class DatagramEndpoint implements UdpEndpoint {
         }
         const pending: Pending = {
           publicKey: target.publicKey,
+          to,
           initiation,
           done: ({ payload, keys }, remote) =>
             finish(() => {
@@ -206,7 +217,7 @@ class DatagramEndpoint implements UdpEndpoint {
         };
         mine.push(pending);
         this.#pending.add(pending);
-        base.send(pending.initiation.message, { host: target.host, port: target.port });
+        base.send(pending.initiation.message, to);
         timer = this.#options.clock.after(pauseMs, expired);
       };
       signal.addEventListener('abort', cancel);
@@ -229,13 +240,29 @@ class DatagramEndpoint implements UdpEndpoint {
 
   /** The answer may come from another address of a host with several: whoever opens it is meant. */
   #finish(datagram: Uint8Array, from: UdpAddress): boolean {
+    if (this.#pending.size === 0) return false;
+    const elsewhere: Pending[] = [];
     for (const pending of this.#pending) {
-      const done = pending.initiation.finish(datagram);
-      if (done === undefined) continue;
-      pending.done(done, { ...from });
-      return true;
+      if (!sameAddress(pending.to, from)) elsewhere.push(pending);
+      else if (this.#finishes(pending, datagram, from)) return true;
     }
-    return false;
+    return this.#mayTry(elsewhere.length) && elsewhere.some((pending) => this.#finishes(pending, datagram, from));
+  }
+
+  #finishes(pending: Pending, datagram: Uint8Array, from: UdpAddress): boolean {
+    const done = pending.initiation.finish(datagram);
+    if (done !== undefined) pending.done(done, { ...from });
+    return done !== undefined;
+  }
+
+  #mayTry(count: number): boolean {
+    const now = this.#options.clock.now();
+    const more = ((now - this.#trialsAt) / 1000) * TRIALS.perSecond;
+    this.#trials = Math.min(TRIALS.burst, this.#trials + more);
+    this.#trialsAt = now;
+    if (this.#trials < count) return false;
+    this.#trials -= count;
+    return true;
   }
 
   #handshake(datagram: Uint8Array, from: UdpAddress, base: Base): void {
