@@ -70,13 +70,18 @@ async function carry(bob: Host, shared: string, mib: number, change: () => void)
 /** Every state that this host's node has seen its one peer in. */
 function statesOf(host: Host): string[] {
   const log = readFileSync(join(host.home, 'node.log'), 'utf8');
-  return log.split('\n').flatMap((line) => (line.includes('peer.state') ? [/live|reconnecting|offline/.exec(line)?.[0] ?? ''] : []));
+  return log
+    .split('\n')
+    .flatMap((line) => (line.includes('peer.state') ? [/live|reconnecting|offline/.exec(line)?.[0] ?? ''] : []));
 }
 
 /** @returns what was seen. @throws when a promise was broken. */
 export async function badNetwork({ mib, seed, say }: BadNetworkOptions): Promise<string[]> {
   const directory = mkdtempSync(join(tmpdir(), 'peerfs-bad-network-'));
-  const hosts = [createHost('alice', ALICE, join(directory, 'alice'), []), createHost('bob', BOB, join(directory, 'bob'), [])] as const;
+  const hosts = [
+    createHost('alice', ALICE, join(directory, 'alice'), []),
+    createHost('bob', BOB, join(directory, 'bob'), []),
+  ] as const;
   const [alice, bob] = hosts;
   let chaos: Chaos | undefined;
   try {
@@ -105,7 +110,10 @@ export async function badNetwork({ mib, seed, say }: BadNetworkOptions): Promise
     for (const host of hosts) assert.deepEqual([...new Set(statesOf(host))], ['live'], `${host.name}'s session`);
     const spoilt = await chaos.close();
     seen.push(`the proxy: ${JSON.stringify(spoilt)}`);
-    assert.ok(Object.values(spoilt).every((count) => count > 0), seen.at(-1));
+    assert.ok(
+      Object.values(spoilt).every((count) => count > 0),
+      seen.at(-1),
+    );
     return seen;
   } finally {
     const left = await stopHosts(hosts);

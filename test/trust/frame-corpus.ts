@@ -30,7 +30,11 @@ export function readCorpus(folder: string): Buffer[] {
   );
 }
 
-export function writeFrames(folder: string, name: string, frames: readonly { what: string; bytes: Uint8Array }[]): string {
+export function writeFrames(
+  folder: string,
+  name: string,
+  frames: readonly { what: string; bytes: Uint8Array }[],
+): string {
   mkdirSync(folder, { recursive: true });
   const lines = frames.map(({ what, bytes }) => `# ${what}\n${Buffer.from(bytes).toString('hex')}\n`);
   const file = join(folder, `${name}${SUFFIX}`);
@@ -42,6 +46,10 @@ export function writeFrames(folder: string, name: string, frames: readonly { wha
 export function writeSeeds(folder: string): void {
   for (const [name, message] of Object.entries(MESSAGES)) {
     const seeds = seedFrames(name, message, createRandom(message.tag));
-    writeFrames(folder, name, seeds.filter(({ bytes }) => bytes.length <= LONGEST_BYTES));
+    writeFrames(
+      folder,
+      name,
+      seeds.filter(({ bytes }) => bytes.length <= LONGEST_BYTES),
+    );
   }
 }

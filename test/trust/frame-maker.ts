@@ -83,7 +83,8 @@ export function createFrameMaker(random: () => number, refuses: ReadonlySet<stri
       const body = wildFields(message.reply, choices);
       return frame(number('reply'), message.tag, theirs(), body, payload(message.replyPayload, wild));
     }
-    if (falls(SHARE.failure)) return frame(number('failure'), anyMessage(CALLS).tag, theirs(), wildFields(FAILURE, choices));
+    if (falls(SHARE.failure))
+      return frame(number('failure'), anyMessage(CALLS).tag, theirs(), wildFields(FAILURE, choices));
     if (falls(SHARE.cancel)) return frame(number('cancel'), anyMessage(CALLS).tag, ours(), Buffer.alloc(0));
     if (falls(SHARE.working)) return frame(number('working'), anyMessage(CALLS).tag, theirs(), Buffer.alloc(0));
     if (falls(SHARE.push)) {
@@ -97,7 +98,13 @@ export function createFrameMaker(random: () => number, refuses: ReadonlySet<stri
     const message = anyMessage(calls);
     const tag = random() < wild / 10 ? below(random, 65_536) : message.tag;
     const id = random() < 0.02 ? ours() : random() < wild / 20 ? pick(random, STRANGE_CALLS, 0) : callId;
-    return frame(number('request'), tag, id, wildFields(message.request, choices), payload(message.requestPayload, wild));
+    return frame(
+      number('request'),
+      tag,
+      id,
+      wildFields(message.request, choices),
+      payload(message.requestPayload, wild),
+    );
   };
 
   const change = (given: Uint8Array, callId: number): Buffer => {
@@ -140,7 +147,10 @@ export function seedFrames(name: string, message: Message, random: () => number)
   const isCall = message.kind === 'call';
   const add = (what: string, kind: FrameKind, body: Buffer, payload?: Buffer): void => {
     const callId = kind === 'push' ? 0 : frames.length + 1;
-    frames.push({ what: `${name}: ${what}`, bytes: frame(FRAME_KINDS[kind].number, message.tag, callId, body, payload) });
+    frames.push({
+      what: `${name}: ${what}`,
+      bytes: frame(FRAME_KINDS[kind].number, message.tag, callId, body, payload),
+    });
   };
   const choices = (wild: number): Choices => ({ random, wild, handles: [1], shares: [1] });
   const asks: FrameKind = isCall ? 'request' : 'push';
@@ -148,8 +158,10 @@ export function seedFrames(name: string, message: Message, random: () => number)
   for (const turn of [1, 2, 3]) {
     add(`legal ${turn}`, asks, wildFields(message.request, choices(0)), message.requestPayload > 0 ? some : undefined);
   }
-  for (const turn of [1, 2, 3]) add(`all fields past their limits ${turn}`, asks, wildFields(message.request, choices(1)));
-  for (const turn of [1, 2]) add(`some fields past their limits ${turn}`, asks, wildFields(message.request, choices(0.3)));
+  for (const turn of [1, 2, 3])
+    add(`all fields past their limits ${turn}`, asks, wildFields(message.request, choices(1)));
+  for (const turn of [1, 2])
+    add(`some fields past their limits ${turn}`, asks, wildFields(message.request, choices(0.3)));
   add('no body', asks, Buffer.alloc(0));
   add('ones alone', asks, Buffer.alloc(80, 0xff));
   if (!isCall) return frames;

@@ -17,11 +17,19 @@ test('the corpus has every message of the protocol', () => {
     if (frame !== undefined && frame !== 'unknown') tags.add(frame.tag);
   }
   const missing = Object.entries(MESSAGES).filter(([, { tag }]) => !tags.has(tag));
-  assert.deepEqual(missing.map(([name]) => name), [], 'scripts/fuzz --seeds writes them');
+  assert.deepEqual(
+    missing.map(([name]) => name),
+    [],
+    'scripts/fuzz --seeds writes them',
+  );
 });
 
-test('a peer that sends what no peer should neither ends the node nor holds up others', { timeout: 120_000 }, async () => {
-  const corpus = readCorpus(corpusFolder());
-  const say = (line: string) => console.log(`# ${line.replaceAll('\n', '\n# ')}`);
-  await fuzz({ frames: FRAMES, seed: SEED, corpus, foundFolder: tmpdir(), say });
-});
+test(
+  'a peer that sends what no peer should neither ends the node nor holds up others',
+  { timeout: 120_000 },
+  async () => {
+    const corpus = readCorpus(corpusFolder());
+    const say = (line: string) => console.log(`# ${line.replaceAll('\n', '\n# ')}`);
+    await fuzz({ frames: FRAMES, seed: SEED, corpus, foundFolder: tmpdir(), say });
+  },
+);

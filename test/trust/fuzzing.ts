@@ -90,7 +90,8 @@ function tidy(folder: string): void {
     rmSync(Buffer.concat([Buffer.from(`${folder}/`), name]), { recursive: true, force: true });
   }
   mkdirSync(join(folder, 'directory'));
-  for (const name of ['file', 'a', 'directory/a', 'directory/b']) writeFileSync(join(folder, name), 'contents '.repeat(900));
+  for (const name of ['file', 'a', 'directory/a', 'directory/b'])
+    writeFileSync(join(folder, name), 'contents '.repeat(900));
   symlinkSync('file', join(folder, 'link'));
 }
 
@@ -122,7 +123,7 @@ async function flood(session: HostileSession, options: FuzzOptions, prey: Prey):
     for (const bytes of corpus) await send(bytes);
     await session.settle();
     let tidied = 0;
-    for (let sent = 0; sent < frames; ) {
+    for (let sent = 0; sent < frames;) {
       if (sent >= tidied) {
         tidy(prey.folder);
         tidied += TIDY_EVERY;
@@ -142,7 +143,11 @@ async function flood(session: HostileSession, options: FuzzOptions, prey: Prey):
     }
   } catch (error) {
     const what = `before a failure with seed ${seed}`;
-    const file = writeFrames(options.foundFolder, `found-${seed}`, last.map((bytes) => ({ what, bytes })));
+    const file = writeFrames(
+      options.foundFolder,
+      `found-${seed}`,
+      last.map((bytes) => ({ what, bytes })),
+    );
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`${why} (seed ${seed}; the last frames are in ${file})`, { cause: error });
   }
@@ -177,7 +182,10 @@ export async function fuzz(options: FuzzOptions): Promise<string[]> {
         `memory grew by ${growth.toFixed(0)} MiB; ${count} writes of another peer: ${medianMs.toFixed(0)} ms in the middle, ${worstMs.toFixed(0)} ms at most`,
       ];
       options.say(seen.join('\n'));
-      assert.ok(figures.replies > options.frames / 25, `only ${figures.replies} replies: what was sent was not looked at`);
+      assert.ok(
+        figures.replies > options.frames / 25,
+        `only ${figures.replies} replies: what was sent was not looked at`,
+      );
       assert.ok(growth < GROWTH_MIB, `the node's memory grew by ${growth.toFixed(0)} MiB`);
       assert.ok(count > 0 && medianMs < MEDIAN_MS, `another peer's writes took ${medianMs.toFixed(0)} ms`);
       assert.equal(readFileSync(join(alice.files, 'for-bob', 'secret'), 'utf8'), SECRET);

@@ -5,7 +5,14 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { decodeFields, encodeFields } from '../../src/wire/codec.ts';
-import { decodeFrame, encodeEmptyFrame, encodeFrame, FRAME_HEADER_BYTES, FRAME_KINDS, type Frame } from '../../src/wire/frame.ts';
+import {
+  decodeFrame,
+  encodeEmptyFrame,
+  encodeFrame,
+  FRAME_HEADER_BYTES,
+  FRAME_KINDS,
+  type Frame,
+} from '../../src/wire/frame.ts';
 import { LIMITS, MESSAGES, PROTOCOL_VERSION } from '../../src/wire/schema.ts';
 import { codeOf } from '../../src/errors.ts';
 import type { Lane, Path } from '../../src/net/path.ts';

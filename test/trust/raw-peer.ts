@@ -58,7 +58,10 @@ export async function joinRaw(host: Host, name: string, from = '127.0.0.1'): Pro
   const own = await openEndpointNode(from);
   try {
     const { endpoint, identity, book } = own;
-    const { path } = await endpoint.connect({ publicKey, psk: token, purpose: 'invitation', kind: 'tcp', ...node }, NEVER);
+    const { path } = await endpoint.connect(
+      { publicKey, psk: token, purpose: 'invitation', kind: 'tcp', ...node },
+      NEVER,
+    );
     path.close();
     const secret = pairSecret(token, identity, publicKey);
     book.put({ peerId: peerIdOf(publicKey), publicKey, pairSecret: secret });
@@ -79,4 +82,3 @@ export async function joinRaw(host: Host, name: string, from = '127.0.0.1'): Pro
     throw error;
   }
 }
-

@@ -55,7 +55,11 @@ async function besiege(besieged: Besieged, datagrams: number, say: (line: string
   const relay = await openRelay(at);
   try {
     // Both her sessions live on while what passed in them is played back.
-    const session = openHostileSession({ ...carol, connect: () => carol.connect('udp', relay.at) }, ['udp'], createRandom(1));
+    const session = openHostileSession(
+      { ...carol, connect: () => carol.connect('udp', relay.at) },
+      ['udp'],
+      createRandom(1),
+    );
     for (let turn = 0; turn < LEAST_KNOWN; turn += 1) await session.settle();
     const known = relay.recorded.map(({ bytes }) => bytes);
     assert.ok(known.length >= LEAST_KNOWN, `${known.length} datagrams seen`);

@@ -76,8 +76,11 @@ function open(): void {
 }
 
 for (let count = 0; count < AT_ONCE; count += 1) open();
-setTimeout(() => {
-  ended = true;
-  console.log(JSON.stringify({ opened, bytes, refused }));
-  for (const socket of sockets) socket.destroy();
-}, Number(seconds) * 1000);
+setTimeout(
+  () => {
+    ended = true;
+    console.log(JSON.stringify({ opened, bytes, refused }));
+    for (const socket of sockets) socket.destroy();
+  },
+  Number(seconds) * 1000,
+);

@@ -46,7 +46,10 @@ function spoil(datagram: Buffer, direction: 0 | 1): { readonly bytes: Buffer; re
   // A run begins so seldom that the share of what is lost is the rate.
   const begins = troubles.burstRate / (BURST * (1 - troubles.burstRate));
   if (left > 0 || random() < begins) {
-    lostInARow = direction === 0 ? [left > 0 ? left - 1 : BURST - 1, lostInARow[1] ?? 0] : [lostInARow[0] ?? 0, left > 0 ? left - 1 : BURST - 1];
+    lostInARow =
+      direction === 0
+        ? [left > 0 ? left - 1 : BURST - 1, lostInARow[1] ?? 0]
+        : [lostInARow[0] ?? 0, left > 0 ? left - 1 : BURST - 1];
     spoilt.lost += 1;
     return [];
   }

@@ -103,7 +103,11 @@ function typed(type: FieldType, limit: bigint, choices: Choices): Buffer {
         const texts = ['', 'a', 'ä€𐍈', 'x'.repeat(type.text)];
         const others = ['x'.repeat(type.text + 1), '\xff\xfe'];
         const isOther = random() < wild;
-        return withLength(2, Buffer.from(pick(random, isOther ? others : texts, ''), isOther ? 'latin1' : 'utf8'), choices);
+        return withLength(
+          2,
+          Buffer.from(pick(random, isOther ? others : texts, ''), isOther ? 'latin1' : 'utf8'),
+          choices,
+        );
       }
       if ('name' in type) {
         const names = type.rule === 'opaque' ? ATTRIBUTE_NAMES : NAMES;
