@@ -18,6 +18,9 @@ import type { MountStatus } from './control-protocol.ts';
 import { quoted, reasonOf } from './home.ts';
 import { makeFolders, realPlace } from './places.ts';
 
+/** How long an unmount waits for what was written to reach its peers; the rest goes on its way without it. Milliseconds. */
+const LAST_WRITES_MS = 500;
+
 export interface MountsOptions {
   readonly peers: PeerDirectory;
   readonly config: Pick<Config, 'mountpoint' | 'links' | 'fuse'>;
@@ -119,12 +122,15 @@ export function createMounts(options: MountsOptions): Mounts {
     options.onLost(directory, reason);
   };
 
-  const take = async (found: Mounted): Promise<void> => {
+  /** @returns when the place is free; `sent` settles when what was written has reached its peers, or has failed. */
+  const take = async (found: Mounted): Promise<{ readonly sent: Promise<void> }> => {
     // The kernel sends its last writes before it lets go; after that nothing new comes, and what is buffered is sent.
     mounted.delete(found.status.directory);
     await found.handle.unmount();
     found.fileSystem.setNotifier(undefined);
-    await found.fileSystem.close();
+    const sent = found.fileSystem.close();
+    sent.catch((error: unknown) => log.error('mount.close', { code: codeOf(error) }));
+    return { sent };
   };
 
   return {
@@ -166,14 +172,20 @@ export function createMounts(options: MountsOptions): Mounts {
           },
         );
       }
-      for (const one of chosen) await take(one);
+      for (const one of chosen) {
+        // A file that is closed is at its peer already: only what cut-off programs wrote can be under way.
+        const { sent } = await take(one);
+        await Promise.race([sent, new Promise((resolveAfter) => setTimeout(resolveAfter, LAST_WRITES_MS).unref())]);
+      }
       return chosen.map((one) => one.status.directory).join(', ');
     },
     status: () => [...mounted.values()].map((one) => one.status),
     async close() {
       await Promise.allSettled(pending.values());
       for (const one of [...mounted.values()]) {
-        await take(one).catch((error: unknown) => log.error('mount.unmount', { code: codeOf(error) }));
+        await take(one)
+          .then(({ sent }) => sent)
+          .catch((error: unknown) => log.error('mount.unmount', { code: codeOf(error) }));
       }
     },
   };

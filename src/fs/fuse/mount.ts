@@ -20,10 +20,10 @@ import { FuseSession } from './session.ts';
 const SOURCE = 'peerfs';
 /** The kernel greets at once; a mount without a greeting hangs whoever looks at it. */
 const GREETING_LIMIT_MS = 10_000;
-/** An unmount may wait for dirty pages of memory maps to be written to a peer; afterwards the mount is cut off. */
-const UNMOUNT_LIMIT_MS = 5000;
+/** The kernel lets go of a mount that nobody uses at once; what keeps it longer is cut off. */
+const UNMOUNT_LIMIT_MS = 1000;
 /** Time for the kernel to tell of an unmount that has succeeded. */
-const LAST_WORD_LIMIT_MS = 1000;
+const LAST_WORD_LIMIT_MS = 500;
 /** What the kernel reads ahead, KiB; INIT cannot raise it over the device's own limit of 128. */
 const READ_AHEAD_KIB = 1024;
 

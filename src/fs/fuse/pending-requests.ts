@@ -3,6 +3,9 @@
  *
  * The kernel sends INTERRUPT for any signal that the caller catches, once. A wait for a lock ends at any; other
  * requests end only for signals that mean it, which is looked up at the caller, again and again while he waits.
+ *
+ * It sends none for the FLUSH of a file that a process closes by dying, and keeps the process until it is answered: so
+ * callers of FLUSH are looked at without it.
  */
 import type { Clock } from '../../clock.ts';
 import { PeerfsError } from '../../errors.ts';
@@ -17,6 +20,8 @@ export interface PendingOptions {
   readonly clock: Clock;
   /** Whether a thread has been told to end (src/sys/pending-signals.ts). */
   readonly hasEndingSignal: (thread: number) => boolean;
+  /** Whether a signal has ended a thread (same). */
+  readonly isDying: (thread: number) => boolean;
   /** Answers a request with an error. */
   readonly fail: (request: FuseRequest, error: PeerfsError) => void;
 }
@@ -24,6 +29,7 @@ export interface PendingOptions {
 export class PendingRequests {
   readonly #options: PendingOptions;
   readonly #requests = new Map<number, FuseRequest>();
+  #watchesFlushes = false;
 
   constructor(options: PendingOptions) {
     this.#options = options;
@@ -35,6 +41,7 @@ export class PendingRequests {
 
   add(request: FuseRequest): void {
     this.#requests.set(request.unique, request);
+    if (request.opcode === OPCODE.FLUSH && !this.#watchesFlushes) this.#watchFlushes();
   }
 
   delete(request: FuseRequest): void {
@@ -57,12 +64,26 @@ export class PendingRequests {
     }
   }
 
+  #watchFlushes(): void {
+    this.#watchesFlushes = true;
+    this.#options.clock.after(LOOK_AGAIN_MS, () => {
+      this.#watchesFlushes = false;
+      const flushes = [...this.#requests.values()].filter(({ opcode }) => opcode === OPCODE.FLUSH);
+      for (const request of flushes) if (!request.aborted && this.#options.isDying(request.pid)) this.#end(request);
+      if (flushes.some(({ aborted }) => !aborted)) this.#watchFlushes();
+    });
+  }
+
   #look(request: FuseRequest): void {
     if (request.answered) return;
     if (request.opcode !== OPCODE.SETLKW && !this.#options.hasEndingSignal(request.pid)) {
       this.#options.clock.after(LOOK_AGAIN_MS, () => this.#look(request));
       return;
     }
+    this.#end(request);
+  }
+
+  #end(request: FuseRequest): void {
     request.abort();
     this.#options.clock.after(GRACE_MS, () => {
       if (!request.answered) this.#options.fail(request, new PeerfsError('EINTR'));

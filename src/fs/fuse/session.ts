@@ -18,7 +18,7 @@ import {
   type DeviceListener,
   type DeviceWatcher,
 } from '../../sys/fuse-device.ts';
-import { hasEndingSignal } from '../../sys/pending-signals.ts';
+import { hasEndingSignal, isDying } from '../../sys/pending-signals.ts';
 import type { KernelFileSystem, NodeId } from '../kernel.ts';
 import { negotiate, type Agreement } from './negotiation.ts';
 import { OPERATIONS } from './operations.ts';
@@ -87,6 +87,7 @@ export class FuseSession {
     this.#pending = new PendingRequests({
       clock: options.clock,
       hasEndingSignal,
+      isDying,
       fail: (request, error) => void this.#replies.error(request, error),
     });
   }

@@ -15,13 +15,16 @@ function setUp(opcode: number): {
   request: FuseRequest;
   answers: string[];
   signals: Set<number>;
+  dying: Set<number>;
 } {
   const clock = createManualClock();
   const signals = new Set<number>();
+  const dying = new Set<number>();
   const answers: string[] = [];
   const pending = new PendingRequests({
     clock,
     hasEndingSignal: (thread) => signals.has(thread),
+    isDying: (thread) => dying.has(thread),
     fail: (request, error) => {
       request.answered = true;
       answers.push(error.code);
@@ -33,7 +36,7 @@ function setUp(opcode: number): {
   words[IN_HEADER.word.pid] = 7;
   const request = new FuseRequest(words);
   pending.add(request);
-  return { clock, pending, request, answers, signals };
+  return { clock, pending, request, answers, signals, dying };
 }
 
 test('a wait for a lock is aborted at any signal, and answered if the file system does not', () => {
@@ -74,4 +77,14 @@ test('all that wait can be failed together', () => {
   const { pending, request, answers } = setUp(OPCODE.READ);
   pending.failAll(new PeerfsError('EIO'));
   assert.deepEqual([answers, request.signal.aborted], [['EIO'], true]);
+});
+
+test('a file that a killed process closes by dying is not waited for, though the kernel sends no interrupt', () => {
+  const { clock, request, answers, dying } = setUp(OPCODE.FLUSH);
+  clock.advance(1000);
+  assert.equal(request.signal.aborted, false);
+  dying.add(7);
+  clock.advance(150);
+  assert.equal(request.signal.aborted, true);
+  assert.deepEqual(answers, ['EINTR']);
 });
