@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -174,7 +175,7 @@ function startStream(args: readonly string[]): Program {
     facts.add(line);
     if (facts.acknowledged > 0 || facts.hasEnded) onFirst();
   });
-  const ended = new Promise<void>((resolve) => child.on('exit', () => lines.on('close', () => resolve())));
+  const ended = Promise.all([once(child, 'exit'), once(lines, 'close')]).then(() => undefined);
   return { facts, first, ended, kill: () => void child.kill('SIGKILL') };
 }
 

@@ -18,11 +18,9 @@ const BUSY_MS = 700;
 /** The node's guardian runs a shell, a plain user's mount a program: no name may be more than a name to them. */
 const CANARY = `pfs-canary-${process.pid}`;
 const ODD_NAMES = [
-  'two words',
-  `'single' and "double"`,
+  `two words, 'single' and "double"`,
   `$(touch ${CANARY})\`touch ${CANARY}\`;touch ${CANARY}`,
-  'new\nline\ttab',
-  'back\\slash \\040',
+  'new\nline\ttab back\\slash \\040',
   '-l',
 ];
 /** All at once. */
