@@ -28,6 +28,9 @@ const PROGRAM_LIMIT_MS = 40_000;
 const WRITERS = 2;
 const BIG_BYTES = 8 * 1024 * 1024;
 
+/** What programs may be told. EEXIST or ENOENT would be the outcome of a call that was made twice. */
+const HONEST = { peer: ['EIO', 'ESTALE', 'ETIMEDOUT', 'EHOSTDOWN'], own: ['EIO', 'ENOTCONN', 'ECONNABORTED'] } as const;
+
 const STREAM_PROGRAM = join(import.meta.dirname, 'stream-program.js');
 
 export interface KillLab {
@@ -91,12 +94,16 @@ export async function killRound(lab: KillLab, side: 'peer' | 'own', seed: number
     const expected = ['big', ...places.map((_place, index) => `writer${index}`)];
     strangers.push(...readdirSync(shared).filter((name) => !expected.includes(name)));
     assert.deepEqual([...faults, ...strangers], [], `${side} killed, seed ${seed}`);
+    const failures = programs.flatMap(({ facts }) => facts.failures);
+    for (const failure of failures) {
+      assert.ok(HONEST[side].some((code) => failure.endsWith(` ${code}`)), `${side} killed, told ${failure}`);
+    }
     await checkState(lab.alice);
     await checkState(lab.bob);
     rmSync(shared, { recursive: true });
     return {
       acknowledged: programs.reduce((sum, { facts }) => sum + facts.acknowledged, 0),
-      failures: programs.flatMap(({ facts }) => facts.failures),
+      failures,
       ...times,
     };
   } catch (error) {
