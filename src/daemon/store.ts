@@ -327,6 +327,8 @@ export function openStore(file: string, clock: Clock) {
     if (row.state !== 'open') seen.delete(row.id);
     return row.state;
   };
+  // From now on time passes for them, whatever becomes of the clock.
+  for (const row of sql.invitations.all()) stateOf(row);
 
   const freeName = (wanted: string): string => {
     let name = wanted;
@@ -425,6 +427,7 @@ export function openStore(file: string, clock: Clock) {
       const { id, token, name, replaces, expiresAt } = invitation;
       const now = Math.floor(clock.wallMs());
       sql.insertInvitation.run({ id, token, name: name ?? null, replaces: replaces ?? null, now, expiresAt });
+      seen.set(id, { wallMs: now, at: clock.now() });
     },
     /** @returns false when there is no open one of this id. */
     revokeInvitation: (id: string): boolean => sql.revokeInvitation.run(id).changes > 0,
