@@ -8,9 +8,11 @@
 
 export type ByteString = string & { readonly __bytes: unique symbol };
 
-/** Linux: NAME_MAX and PATH_MAX, bytes. */
+/** Linux: NAME_MAX and PATH_MAX, bytes. The second is of what one system call takes, the target of a link among it. */
 export const NAME_MAX_BYTES = 255;
 export const PATH_MAX_BYTES = 4095;
+/** Of paths from the root of a share, bytes: one that a program names from a directory that is itself far down. */
+export const SHARE_PATH_MAX_BYTES = 8191;
 
 export const ROOT = '' as ByteString;
 
@@ -40,9 +42,9 @@ export function isName(name: string): name is ByteString {
   return !name.includes('/') && !name.includes('\0');
 }
 
-/** Whether `path` is '' or names joined by single slashes, at most PATH_MAX_BYTES long. */
+/** Whether `path` is '' or names joined by single slashes, at most SHARE_PATH_MAX_BYTES long. */
 export function isPath(path: string): path is ByteString {
-  return path === '' || (path.length <= PATH_MAX_BYTES && path.split('/').every(isName));
+  return path === '' || (path.length <= SHARE_PATH_MAX_BYTES && path.split('/').every(isName));
 }
 
 export function join(directory: ByteString, name: ByteString): ByteString {

@@ -4,6 +4,8 @@
  */
 import { promises as fs } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { MOUNT_TYPE } from '../fs/fuse/dead-mount.ts';
+import { readMounts, type MountEntry } from '../sys/mount.ts';
 
 /** Whether `inner` is `outer` or below it. Both absolute and normalized. */
 export function isWithin(inner: string, outer: string): boolean {
@@ -40,4 +42,19 @@ export async function realPlace(path: string): Promise<string> {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT') || dirname(path) === path) throw error;
     return join(await realPlace(dirname(path)), basename(path));
   }
+}
+
+/**
+ * The mount of peerfs that a folder lies in, this node's or another's: what it holds is a peer's, who may see it already
+ * and has not said that others may. Does not touch the folder.
+ * @param directory absolute, with all links resolved.
+ */
+export function peerfsMountOf(directory: string, mounts: readonly MountEntry[] = readMounts()): string | undefined {
+  let holding: MountEntry | undefined;
+  for (const mount of mounts) {
+    if (!isWithin(directory, mount.mountpoint)) continue;
+    // Of several at one place the last is seen.
+    if (holding === undefined || mount.mountpoint.length >= holding.mountpoint.length) holding = mount;
+  }
+  return holding?.type === MOUNT_TYPE ? holding.mountpoint : undefined;
 }

@@ -15,7 +15,7 @@ import { petnameFault } from './config.ts';
 import type { ShareStatus } from './control-protocol.ts';
 import { makePrivateDirectory, reasonOf, type Home } from './home.ts';
 import { checkPetname } from './parameters.ts';
-import { isWithin, makeFolders, overlap, realPlace } from './places.ts';
+import { isWithin, makeFolders, overlap, peerfsMountOf, realPlace } from './places.ts';
 import type { PeerRecord, ShareRecord, Store } from './store.ts';
 
 /** How often a share whose folder is gone is looked for, milliseconds. */
@@ -91,6 +91,8 @@ export function createShares(options: SharesOptions): Shares {
   const openShare = async (record: ShareRecord): Promise<void> => {
     const { share, directory, writable, idmap } = record;
     try {
+      // A mount may have come since it was shared.
+      checkNoMount(directory);
       const quota = quotaOf(record.quota);
       const tree = await createLocalTree({ root: directory, writable, idmap, quota, clock, log });
       shares.set(share, { tree, folder: { share, name: fromText(record.name), writable, idmap, tree } });
@@ -320,6 +322,7 @@ function checkShare(directory: string, { mountpoints, home, inbox }: SharesOptio
       hint: 'Share a folder that has nothing to do with the mount.',
     });
   }
+  checkNoMount(directory);
   if (overlap(home.directory, directory)) {
     const how = isWithin(directory, home.directory) ? 'lies in' : 'holds';
     throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${directory} ${how} the node's home with its keys`, {
@@ -331,6 +334,15 @@ function checkShare(directory: string, { mountpoints, home, inbox }: SharesOptio
       hint: 'Share another folder: an inbox is for one peer alone.',
     });
   }
+}
+
+/** @throws SHARE_CONTAINS_MOUNT for what lies in a mount of any node of this computer. */
+function checkNoMount(directory: string): void {
+  const mountpoint = peerfsMountOf(directory);
+  if (mountpoint === undefined) return;
+  throw new PeerfsError('SHARE_CONTAINS_MOUNT', `${directory} lies in ${mountpoint}, a mount of peerfs`, {
+    hint: "Share a folder of your own: a peer's files are for the peer to share.",
+  });
 }
 
 /** @throws BAD_NAME when the folder's name cannot be a share's. */

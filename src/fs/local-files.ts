@@ -105,7 +105,6 @@ function openExisting(state: LocalState, path: ByteString, flags: number): numbe
     if (type !== S_IFREG) throw new PeerfsError('ENXIO', 'not a regular file');
     if (!state.writable && (flags & (OPEN.write | OPEN.truncate)) !== 0) throw new PeerfsError('EROFS');
     const truncates = (flags & OPEN.truncate) !== 0;
-    if (truncates && (flags & OPEN.write) === 0) throw new PeerfsError('EINVAL', 'truncation without writing');
     const again = () => reopen(descriptor, kernelFlags(flags) | (truncates ? O.TRUNC : 0));
     return truncates && state.quota !== undefined ? state.quota.around(descriptor, again) : again();
   });

@@ -6,7 +6,16 @@
  * Nothing else in src/fs opens a path of a share. Names are given to the kernel only as a single component relative
  * to a directory that was resolved here.
  */
-import { isName, isPath, NAME_MAX_BYTES, nameOf, parentOf, PATH_MAX_BYTES, type ByteString } from '../bytestring.ts';
+import {
+  isName,
+  isPath,
+  NAME_MAX_BYTES,
+  nameOf,
+  parentOf,
+  PATH_MAX_BYTES,
+  SHARE_PATH_MAX_BYTES,
+  type ByteString,
+} from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { closeDescriptor, O, openAt, openBeneath, AT_FDCWD, RESOLVE, statDescriptor } from '../sys/files.ts';
 
@@ -112,6 +121,7 @@ export class ShareRoot {
   #open(path: ByteString, flags: number, base = this.descriptor): number {
     if (path === '') return openAt(base, '.', flags);
     if (!isPath(path)) throw badPath(path);
+    if (path.length > PATH_MAX_BYTES && this.#hasOpenat2) return this.#openLong(path, flags, base);
     for (let attempt = 0; this.#hasOpenat2; attempt++) {
       try {
         return openBeneath(base, path, flags, 0, this.#resolve);
@@ -122,6 +132,17 @@ export class ShareRoot {
       }
     }
     return this.#walk(path, flags, base);
+  }
+
+  /** A path that is too long for one call, in parts. */
+  #openLong(path: ByteString, flags: number, base: number): number {
+    const at = path.lastIndexOf('/', PATH_MAX_BYTES);
+    const directory = this.#open(path.slice(0, at) as ByteString, O.PATH | O.DIRECTORY | O.NOFOLLOW, base);
+    try {
+      return this.#open(path.slice(at + 1) as ByteString, flags, directory);
+    } finally {
+      closeDescriptor(directory);
+    }
   }
 
   #walk(path: ByteString, flags: number, base: number): number {
@@ -149,6 +170,6 @@ export class ShareRoot {
 
 /** The caller has checked paths; this is the second lock on the door. */
 function badPath(path: string): PeerfsError {
-  const isLong = path.length > PATH_MAX_BYTES || path.split('/').some((name) => name.length > NAME_MAX_BYTES);
+  const isLong = path.length > SHARE_PATH_MAX_BYTES || path.split('/').some((name) => name.length > NAME_MAX_BYTES);
   return new PeerfsError(isLong ? 'ENAMETOOLONG' : 'EINVAL', 'not a path within a share');
 }

@@ -3,13 +3,12 @@ import { ROOT, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
 import type { AttributesReply, KernelFileSystem } from './kernel.ts';
-import { attributesMs, type MountCore } from './mount-core.ts';
+import { attributesMs, checkReach, withoutSetIds, type MountCore } from './mount-core.ts';
 import { openHandle } from './mount-names.ts';
 import type { MountNode } from './mount-node.ts';
 import { isSameFile } from './remote-file.ts';
 import type { AttributeChange, FileSystemStatus, Handle } from './tree.ts';
 
-const SET_IDS = 0o6000;
 const EMPTY_STATUS: FileSystemStatus = {
   blockSize: 4096,
   blocks: 0,
@@ -36,6 +35,7 @@ export function attributeOperations(core: MountCore): AttributeOperations {
 
   async function getattr(node: MountNode, handle: Handle): Promise<AttributesReply> {
     const { tree } = core.shareOf(node);
+    if (node.gone !== undefined) return reply(node, undefined, node.gone);
     const path = nodes.pathOf(node);
     if (path === undefined) {
       const open = handle === 0 ? openHandle(node) : handle;
@@ -102,8 +102,8 @@ export function attributeOperations(core: MountCore): AttributeOperations {
       const node = core.node(id);
       if (node.kind === 'root') throw new PeerfsError('EPERM', 'the folder of peers itself');
       const change: AttributeChange =
-        killPrivileges === true && asked.mode === undefined && (node.mode & SET_IDS) !== 0
-          ? { ...asked, mode: node.mode & 0o7777 & ~SET_IDS }
+        killPrivileges === true && asked.mode === undefined && withoutSetIds(node.mode) !== (node.mode & 0o7777)
+          ? { ...asked, mode: withoutSetIds(node.mode) }
           : asked;
       const allowed = withoutOwners(node, change);
       const own = handle === undefined ? 0 : core.handles.get(handle).handle;
@@ -121,7 +121,10 @@ export function attributeOperations(core: MountCore): AttributeOperations {
           node.kind === 'file' ? getattr(node, own) : Promise.resolve(core.ownAttributes(node)),
         );
       }
-      if (allowed.size !== undefined) node.pages = undefined;
+      if (allowed.size !== undefined) {
+        checkReach(allowed.size);
+        node.pages = undefined;
+      }
       const found = await core.wait(context, tree.setattr(path ?? ROOT, open, allowed));
       if (node.kind === 'peer') core.noteFolderAttributes(node, found);
       return reply(node, path, found);

@@ -2,7 +2,7 @@
  * What all operations of a mount have in common: nodes and handles, what a peer's attributes look like to the kernel,
  * how long the kernel may keep them, where a name leads, and giving up when the caller is gone.
  */
-import { join, NAME_MAX_BYTES, PATH_MAX_BYTES, ROOT, type ByteString } from '../bytestring.ts';
+import { join, NAME_MAX_BYTES, ROOT, SHARE_PATH_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
@@ -120,10 +120,11 @@ export class MountCore {
     return path;
   }
 
-  /** The path of a name. @throws PeerfsError ENAMETOOLONG, ESTALE. */
+  /** The path of a name. @throws PeerfsError ENAMETOOLONG, ENOENT, ESTALE. */
   pathIn(parent: MountNode, name: ByteString): ByteString {
+    if (parent.gone !== undefined) throw new PeerfsError('ENOENT', 'the directory was removed');
     const path = join(this.pathOf(parent), name);
-    if (name.length > NAME_MAX_BYTES || path.length > PATH_MAX_BYTES) throw new PeerfsError('ENAMETOOLONG');
+    if (name.length > NAME_MAX_BYTES || path.length > SHARE_PATH_MAX_BYTES) throw new PeerfsError('ENAMETOOLONG');
     return path;
   }
 
@@ -274,6 +275,28 @@ export class MountCore {
       );
     });
   }
+}
+
+const S_ISUID = 0o4000;
+const S_ISGID = 0o2000;
+const S_IXGRP = 0o0010;
+
+/**
+ * Permission bits as a change by somebody without privileges leaves them. Without execution by the group the set-group-id
+ * bit is no privilege and stays.
+ */
+export function withoutSetIds(mode: number): number {
+  const dropped = (mode & S_IXGRP) === 0 ? S_ISUID : S_ISUID | S_ISGID;
+  return mode & 0o7777 & ~dropped;
+}
+
+/**
+ * No file reaches further: numbers above are not exact, in this program and in the protocol. (8 PiB; Linux allows a
+ * thousand times as much, no file system of today holds a file of this size.)
+ * @throws PeerfsError EFBIG
+ */
+export function checkReach(endBytes: number): void {
+  if (endBytes > Number.MAX_SAFE_INTEGER) throw new PeerfsError('EFBIG');
 }
 
 /** How long the kernel may keep attributes of a name that it may keep for `leaseMs`. */

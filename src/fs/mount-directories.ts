@@ -29,12 +29,12 @@ export function directoryOperations(core: MountCore): DirectoryOperations {
   const { nodes, handles } = core;
 
   async function open(node: MountNode): Promise<MountHandle> {
-    if (node.kind === 'root')
-      return { node, tree: undefined, handle: 0, listing: new MountListing(), hasWritten: false };
+    if (node.kind === 'root' || node.gone !== undefined)
+      return { node, tree: undefined, handle: 0, flags: 0, listing: new MountListing(), hasWritten: false };
     const { tree } = core.shareOf(node);
     if (node.kind === 'peer') await node.folder?.shares();
     const handle = await tree.openDirectory(core.pathOf(node));
-    return { node, tree, handle, listing: new MountListing(), hasWritten: false };
+    return { node, tree, handle, flags: 0, listing: new MountListing(), hasWritten: false };
   }
 
   /** Rows that come before the tree's own. */

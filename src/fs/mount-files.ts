@@ -1,8 +1,9 @@
 /** The mount's operations on open files. */
+import { ROOT } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import { LOCK_TYPE, OPEN } from '../wire/schema.ts';
 import type { EntryReply, InterruptSignal, KernelFileSystem, OpenIntent, OpenReply } from './kernel.ts';
-import { versionOf, type MountCore } from './mount-core.ts';
+import { checkReach, versionOf, withoutSetIds, type MountCore } from './mount-core.ts';
 import type { MountHandle, MountNode } from './mount-node.ts';
 import { isSameFile } from './remote-file.ts';
 import type { OpenedRemoteFile } from './remote-files.ts';
@@ -11,7 +12,6 @@ import type { Handle, OpenedFile } from './tree.ts';
 
 /** Tuning: how much of a file comes with its opening, bytes. */
 const FIRST_BYTES = 128 * 1024;
-const SET_IDS = 0o6000;
 /** lseek(2). */
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -49,14 +49,14 @@ export function fileOperations(core: MountCore): FileOperations {
     node: MountNode,
     tree: RemoteTree,
     intent: OpenIntent,
-    { handle, attributes }: OpenedFile,
+    { handle, attributes }: Pick<OpenedFile, 'handle' | 'attributes'>,
   ): OpenReply {
     const version = versionOf(attributes);
     const keepCache = !node.isForeign && node.pages === version && !intent.truncate;
     // Without KEEP_CACHE the kernel drops its pages now: what it reads from here on is this version or newer.
     node.pages = version;
     node.isForeign = false;
-    const number = handles.add({ node, tree, handle, listing: undefined, hasWritten: false });
+    const number = handles.add({ node, tree, handle, flags: flagsOf(intent), listing: undefined, hasWritten: false });
     // Buffered, two appenders would tear each other's lines: the kernel would write at the end that it knows of.
     return { handle: number, keepCache, directIo: intent.append || intent.direct, cacheDirectory: false };
   }
@@ -75,8 +75,28 @@ export function fileOperations(core: MountCore): FileOperations {
   function release(number: Handle): void {
     const open = handles.remove(number);
     if (open === undefined) return;
-    void open.tree?.release(open.handle).catch(() => undefined);
+    if (!isShared(open)) void open.tree?.release(open.handle).catch(() => undefined);
     nodes.release(open.node);
+  }
+
+  /** Whether another descriptor of the kernel goes by the same handle of the tree. */
+  function isShared({ node, tree, handle }: MountHandle): boolean {
+    for (const other of node.handles ?? []) if (other.tree === tree && other.handle === handle) return true;
+    return false;
+  }
+
+  /**
+   * Opens a file that has no name any more and is open (/proc/self/fd/N): by a handle that may do what is asked for.
+   * @throws PeerfsError ESTALE if there is none.
+   */
+  async function openedAgain(node: MountNode, tree: RemoteTree, intent: OpenIntent): Promise<OpenReply> {
+    const kept = OPEN.read | OPEN.write | OPEN.append;
+    const wanted = flagsOf(intent) & kept;
+    const may = (flags: number) => (flags & wanted) === wanted && (flags & OPEN.append) === (wanted & OPEN.append);
+    const open = [...(node.handles ?? [])].find(({ flags, listing }) => listing === undefined && may(flags));
+    if (open === undefined) throw new PeerfsError('ESTALE', 'the file has no name any more');
+    if (intent.truncate) await tree.setattr(ROOT, open.handle, { size: 0 });
+    return opened(node, tree, intent, { handle: open.handle, attributes: await tree.getattr(ROOT, open.handle) });
   }
 
   function wantBytes(node: MountNode | undefined, intent: OpenIntent): number {
@@ -89,13 +109,11 @@ export function fileOperations(core: MountCore): FileOperations {
     node.pages = undefined;
   }
 
-  async function dropSetIds(open: FileHandle): Promise<void> {
-    const { node } = open;
-    if (node.share?.passesIds !== true || (node.mode & SET_IDS) === 0) return;
+  async function dropSetIds(node: MountNode, tree: RemoteTree, handle: Handle): Promise<void> {
+    const mode = withoutSetIds(node.mode);
+    if (node.share?.passesIds !== true || mode === (node.mode & 0o7777)) return;
     const path = nodes.pathOf(node);
-    const found = await open.tree.setattr(path ?? core.pathOf(node), open.handle, {
-      mode: node.mode & 0o7777 & ~SET_IDS,
-    });
+    const found = await tree.setattr(path ?? core.pathOf(node), handle, { mode });
     node.mode = found.mode;
   }
 
@@ -104,6 +122,9 @@ export function fileOperations(core: MountCore): FileOperations {
       const node = core.node(id);
       if (intent.write || intent.truncate) core.checkWritable();
       const { tree } = core.shareOf(node);
+      if (nodes.pathOf(node) === undefined) {
+        return core.wait(context, openedAgain(node, tree, intent), ({ handle }) => release(handle));
+      }
       const path = core.pathOf(node);
       const isPlain = intent.read && !intent.write && !intent.truncate && !intent.append && !intent.direct;
       const known = isPlain ? tree.openKnown(path, flagsOf(intent)) : undefined;
@@ -115,7 +136,14 @@ export function fileOperations(core: MountCore): FileOperations {
         gid: context.gid,
         wantBytes: wantBytes(node, intent),
       };
-      const reply = tree.open(path, options).then((file) => {
+      const reply = tree.open(path, options).then(async (file) => {
+        if (intent.killPrivileges && intent.truncate) {
+          node.mode = file.attributes.mode;
+          await dropSetIds(node, tree, file.handle).catch((error: unknown) => {
+            void tree.release(file.handle).catch(() => undefined);
+            throw error;
+          });
+        }
         // It may have been recalled since.
         const isTrue = isPlain && file.contents !== undefined && tree.known(path) === file.attributes;
         return isTrue ? openedSmall(node, tree, intent, file) : opened(node, tree, intent, file);
@@ -150,6 +178,7 @@ export function fileOperations(core: MountCore): FileOperations {
     read: (number, offset, length, context) => {
       try {
         const { tree, handle } = file(number);
+        if (offset > Number.MAX_SAFE_INTEGER - length) return Promise.resolve([]);
         return core.wait(context, tree.readParts(handle, offset, length));
       } catch (error) {
         return Promise.reject(error instanceof Error ? error : new PeerfsError('EIO'));
@@ -158,8 +187,9 @@ export function fileOperations(core: MountCore): FileOperations {
 
     write: async (number, offset, bytes, killPrivileges, context) => {
       core.checkWritable();
+      checkReach(offset + bytes.length);
       const open = file(number);
-      if (killPrivileges) await dropSetIds(open);
+      if (killPrivileges) await dropSetIds(open.node, open.tree, open.handle);
       open.hasWritten = true;
       hasChanged(open.node);
       const { end } = await core.wait(context, open.tree.write(open.handle, offset, bytes));
@@ -191,6 +221,7 @@ export function fileOperations(core: MountCore): FileOperations {
 
     fallocate: async (number, mode, offset, length, context) => {
       core.checkWritable();
+      checkReach(offset + length);
       const { tree, handle, node } = file(number);
       hasChanged(node);
       await core.wait(context, tree.fallocate(handle, mode, offset, length));
@@ -199,11 +230,13 @@ export function fileOperations(core: MountCore): FileOperations {
     lseek: async (number, offset, whence, context) => {
       if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new PeerfsError('EINVAL', 'whence');
       const { tree, handle } = file(number);
+      if (offset > Number.MAX_SAFE_INTEGER) throw new PeerfsError('ENXIO', 'behind the end of any file');
       return core.wait(context, tree.seek(handle, offset, whence - SEEK_DATA));
     },
 
     copyFileRange: async (source, sourceOffset, target, targetOffset, length, context) => {
       core.checkWritable();
+      checkReach(Math.max(sourceOffset, targetOffset));
       const from = file(source);
       const to = file(target);
       if (from.tree !== to.tree) throw new PeerfsError('EXDEV', 'another share');

@@ -7,13 +7,20 @@ import { RECALL } from '../wire/schema.ts';
 import type { MountCore } from './mount-core.ts';
 import type { MountedShare, MountNode } from './mount-node.ts';
 
+export interface Recalled {
+  readonly path: ByteString;
+  /** Bits of RECALL. */
+  readonly what: number;
+  /** By a rename of the kernel's own, which knows what stands under the name itself. */
+  readonly isMoved: boolean;
+}
+
 /** @param top the node of the share's root; undefined if the kernel does not know it. */
 export function invalidate(
   core: MountCore,
   share: MountedShare,
   top: MountNode | undefined,
-  path: ByteString,
-  what: number,
+  { path, what, isMoved }: Recalled,
 ): void {
   if (top === undefined) return;
   const node = core.nodes.at(top, path);
@@ -26,7 +33,7 @@ export function invalidate(
       contentsStale(core, below);
     });
     const link = node.links[0];
-    if (link !== undefined && node !== top) core.notifier?.invalidateEntry(link.parent.id, link.name);
+    if (link !== undefined && node !== top && !isMoved) core.notifier?.invalidateEntry(link.parent.id, link.name);
     return;
   }
   if (what & RECALL.contents) contentsStale(core, node);

@@ -56,10 +56,18 @@ export function nameOperations(core: MountCore): NameOperations {
     return core.wait(context, entry, (late) => core.undeliver(late));
   }
 
-  async function remove(place: Place, context: RequestContext, removed: Promise<void>): Promise<void> {
+  /** @param last attributes of a directory before. */
+  async function remove(
+    place: Place,
+    context: RequestContext,
+    removed: Promise<void>,
+    last?: Attributes | null,
+  ): Promise<void> {
     const gone = removed.then(() => {
       const node = nodes.unlink(place.parent, place.name);
-      if (node !== undefined) nodes.release(node);
+      if (node === undefined) return;
+      nodes.removed(node, last);
+      nodes.release(node);
     });
     await core.wait(context, gone);
   }
@@ -116,15 +124,19 @@ export function nameOperations(core: MountCore): NameOperations {
 
     rmdir: async (parent, name, context) => {
       const place = core.place(parent, name, 'EBUSY');
-      await remove(place, context, place.tree.rmdir(place.path));
+      const last = place.tree.known(place.path);
+      await remove(place, context, place.tree.rmdir(place.path), last);
     },
 
     rename: async (parent, name, newParent, newName, flags, context) => {
+      // Also Linux's RENAME_WHITEOUT, which would leave a device node.
+      if ((flags & ~(RENAME.noReplace | RENAME.exchange)) !== 0) throw new PeerfsError('EINVAL', 'unknown flags');
       const from = core.place(parent, name, 'EBUSY');
       const to = core.place(newParent, newName, 'EBUSY');
       if (from.share !== to.share) throw new PeerfsError('EXDEV', 'another share');
+      const replaced = to.tree.known(to.path);
       const renamed = from.tree.rename(from.path, to.path, flags).then(() => {
-        nodes.rename(from.parent, name, to.parent, newName, (flags & RENAME.exchange) !== 0);
+        nodes.rename(from.parent, name, to.parent, newName, (flags & RENAME.exchange) !== 0, replaced);
       });
       await core.wait(context, renamed);
     },

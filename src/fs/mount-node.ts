@@ -1,5 +1,6 @@
 /** The data of a mount: what the kernel knows as nodes, what programs have open, which share each belongs to. */
 import type { ByteString } from '../bytestring.ts';
+import type { Attributes } from '../wire/schema.ts';
 import type { NodeId } from './kernel.ts';
 import type { MountListing } from './mount-listing.ts';
 import type { FileIdentity } from './remote-file.ts';
@@ -52,6 +53,8 @@ export interface MountNode {
   readonly inode: bigint;
   /** As last heard. */
   mode: number;
+  /** A directory that was removed through this mount, as it was, without links: programs may be in it still. */
+  gone: Attributes | undefined;
   /** Names under which the kernel may know it; the first is used. */
   links: Link[];
   children: Map<ByteString, MountNode> | undefined;
@@ -73,6 +76,8 @@ export interface MountHandle {
   readonly tree: RemoteTree | undefined;
   /** The tree's number; 0 if the tree knows nothing of it. */
   readonly handle: Handle;
+  /** Bits of OPEN; 0 for directories. */
+  readonly flags: number;
   readonly listing: MountListing | undefined;
   hasWritten: boolean;
 }

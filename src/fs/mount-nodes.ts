@@ -13,6 +13,9 @@ import { isSameFile, type FileIdentity } from './remote-file.ts';
 /** Names told to the kernel as not there, of one directory, at most; with more, none is told to keep. */
 const MAX_ABSENT = 4096;
 
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+
 export class MountNodes {
   readonly root: MountNode;
   readonly #nodes = new Map<NodeId, MountNode>();
@@ -59,6 +62,7 @@ export class MountNodes {
       throw new PeerfsError('ELOOP', 'a directory within itself');
     }
     node.mode = attributes.mode;
+    node.gone = undefined;
     this.link(parent, name, node);
     return node;
   }
@@ -137,13 +141,30 @@ export class MountNodes {
     return node;
   }
 
-  rename(parent: MountNode, name: ByteString, newParent: MountNode, newName: ByteString, isExchange: boolean): void {
+  /** We removed the directory. @param last its attributes before, if known. */
+  removed(node: MountNode, last: Attributes | null | undefined): void {
+    if (!last || (last.mode & S_IFMT) !== S_IFDIR || node.links.length > 0) return;
+    node.gone = { ...last, nlink: 0, size: 0 };
+  }
+
+  /** @param replacedAs attributes of what stood under the new name, if known. */
+  rename(
+    parent: MountNode,
+    name: ByteString,
+    newParent: MountNode,
+    newName: ByteString,
+    isExchange: boolean,
+    replacedAs?: Attributes | null,
+  ): void {
     if (parent === newParent && name === newName) return;
     const moved = this.unlink(parent, name);
     const replaced = this.unlink(newParent, newName);
     if (moved !== undefined) this.link(newParent, newName, moved);
     if (replaced !== undefined && isExchange) this.link(parent, name, replaced);
-    else if (replaced !== undefined) this.release(replaced);
+    else if (replaced !== undefined) {
+      this.removed(replaced, replacedAs);
+      this.release(replaced);
+    }
   }
 
   forget(id: NodeId, count: number): void {
@@ -211,6 +232,7 @@ export class MountNodes {
       identity,
       inode,
       mode: kind === 'file' ? 0 : 0o040700,
+      gone: undefined,
       links: [],
       children: undefined,
       absent: undefined,

@@ -37,8 +37,8 @@ export function createMount(options: MountFileSystemOptions): Mount {
       for (const share of folder.all()) {
         if (listening.has(share)) continue;
         const top = () => (share.share === 0 ? node : share.top);
-        const stopInvalidate = share.tree.onInvalidate((path, what) => {
-          invalidate(core, share, top(), path, what);
+        const stopInvalidate = share.tree.onInvalidate((path, what, isMoved) => {
+          invalidate(core, share, top(), { path, what, isMoved: isMoved === true });
           return core.notifier?.settled?.();
         });
         const stopMade = share.tree.onMade((first, now) => core.made(share, first, now));

@@ -7,7 +7,7 @@
  * Nothing else is sent about a name before what is held back for it has arrived: see concerning().
  */
 import { randomBytes } from 'node:crypto';
-import { NAME_MAX_BYTES, nameOf, parentOf, PATH_MAX_BYTES, ROOT, type ByteString } from '../bytestring.ts';
+import { NAME_MAX_BYTES, nameOf, parentOf, ROOT, SHARE_PATH_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { CallResult } from '../net/channel.ts';
@@ -68,7 +68,7 @@ export class RemoteCreations {
     const { cache, isLive } = this.#options;
     if (cache.soleLeftMs(parentOf(path)) < NEEDED_MS || cache.get(path) !== null) return false;
     if (this.#byPath.size >= MAX_CREATIONS || this.#byPath.has(path) || !isLive()) return false;
-    if (path.length > PATH_MAX_BYTES || nameOf(path).length > NAME_MAX_BYTES) return false;
+    if (path.length > SHARE_PATH_MAX_BYTES || nameOf(path).length > NAME_MAX_BYTES) return false;
     return this.#changing.size === 0 || !this.#isChanging(path);
   }
 

@@ -34,11 +34,11 @@ interface Page {
 }
 
 interface OpenDirectory {
-  readonly path: ByteString;
+  path: ByteString;
   /** The server's number; 0 while none is needed. */
   number: number;
   /** From the cache; cursors are positions in it. */
-  readonly snapshot: readonly KnownEntry[] | undefined;
+  snapshot: readonly KnownEntry[] | undefined;
   /** What is left of it follows `position`. */
   page: Page | undefined;
   /** Cursor of the last entry that was read. */
@@ -49,8 +49,12 @@ interface OpenDirectory {
   ahead: Promise<Page> | undefined;
   /** Where what was read is remembered. */
   cached: CachedListing | undefined;
-  readonly isLeased: boolean;
-  readonly sentAt: number;
+  isLeased: boolean;
+  sentAt: number;
+  /** It was read from its beginning. */
+  isBegun: boolean;
+  /** We removed it. */
+  isGone: boolean;
   readonly change: number;
   readonly epoch: number;
 }
@@ -92,6 +96,8 @@ export class RemoteDirectories {
       cached: undefined,
       sentAt,
       pageEntries,
+      isBegun: false,
+      isGone: false,
     };
     if (snapshot !== undefined) {
       this.#handles.set(handle, { ...fresh, number: 0, isLeased: true, change: 0, epoch: lease.epoch });
@@ -111,6 +117,8 @@ export class RemoteDirectories {
 
   async read(handle: Handle, cursor: bigint, maxEntries: number): Promise<Listing> {
     const open = this.#get(handle);
+    if (cursor === 0n) await this.#begin(open);
+    if (open.isGone) return { entries: [], end: true };
     if (open.snapshot !== undefined) return this.#fromSnapshot(open.snapshot, cursor, maxEntries);
     let { page } = open;
     if (cursor !== open.position || page === undefined) {
@@ -164,12 +172,45 @@ export class RemoteDirectories {
       });
   }
 
+  /** Our own rename: directories are open under other names, or under none. */
+  renamed(from: ByteString, to: ByteString, isExchange: boolean): void {
+    for (const open of this.#handles.values()) {
+      const path = movedPath(open.path, from, to) ?? (isExchange ? movedPath(open.path, to, from) : undefined);
+      if (path !== undefined) open.path = path;
+      else if (open.path === to) open.isGone = true;
+    }
+  }
+
+  /** Our own rmdir. */
+  removed(path: ByteString): void {
+    for (const open of this.#handles.values()) if (open.path === path) open.isGone = true;
+  }
+
   /** The server restarted: its handles are gone. */
   serverRestarted(): void {
     for (const open of this.#handles.values()) {
       open.number = 0;
       open.cached = undefined;
     }
+  }
+
+  /**
+   * From the beginning, what is listed is what stands there now: what came with the opening, if no name has changed since
+   * and it was not read yet.
+   */
+  async #begin(open: OpenDirectory): Promise<void> {
+    const { order, cache, creations } = this.#share;
+    const held = open.isGone ? undefined : creations.settled(open.path);
+    if (held !== undefined) await held;
+    const isFresh = !open.isBegun && order.areNamesCurrent(open.path, open.sentAt, open.change);
+    open.isBegun = true;
+    if (isFresh || open.isGone) return;
+    open.page = undefined;
+    open.position = 0n;
+    open.sentAt = order.now;
+    // A lease may have ended with a change that was seen meanwhile.
+    open.isLeased = false;
+    if (open.snapshot !== undefined) open.snapshot = cache.listing(open.path);
   }
 
   get #firstPage(): number {
@@ -245,6 +286,12 @@ export class RemoteDirectories {
     open.cached = undefined;
     return run(open.number);
   }
+}
+
+/** Where a path leads after a rename; undefined if it was not moved. */
+function movedPath(path: ByteString, from: ByteString, to: ByteString): ByteString | undefined {
+  if (path !== from && !path.startsWith(`${from}/`)) return undefined;
+  return (to + path.slice(from.length)) as ByteString;
 }
 
 function pageOf(reply: CallResult<'readDirectory'>['reply'], payload: Uint8Array): Page {

@@ -184,6 +184,16 @@ export class ChangeOrder {
     return this.#holds(sentAt, change, (seen) => touches(seen, directory) || parentOf(seen.path) === directory);
   }
 
+  /** The same of its names alone. */
+  areNamesCurrent(directory: ByteString, sentAt: number, change: number): boolean {
+    const isOfNames = ({ what }: SeenChange) => (what & (RECALL.entries | RECALL.subtree)) !== 0;
+    return this.#holds(
+      sentAt,
+      change,
+      (seen) => isOfNames(seen) && (touches(seen, directory) || parentOf(seen.path) === directory),
+    );
+  }
+
   /** The same of what the reply to a change of names says of their directory: others of our own do not count. */
   isDirectoryCurrent(directory: ByteString, sentAt: number, change: number): boolean {
     return this.#holds(sentAt, change, (seen) => !seen.isOwnName && touches(seen, directory));

@@ -22,7 +22,8 @@ import { RemoteReleases } from './remote-releases.ts';
 const WAIT_FOR_WRITES = 1024 * 1024;
 
 /** `what`: bits of RECALL, what of the path is no longer known. The recall is answered when all have settled. */
-export type InvalidateListener = (path: ByteString, what: number) => void | Promise<void>;
+/** @param isMoved by our own rename: the kernel knows already what stands under the name itself. */
+export type InvalidateListener = (path: ByteString, what: number, isMoved?: boolean) => void | Promise<void>;
 
 export interface RemoteShareOptions {
   readonly channel: Channel;
@@ -237,7 +238,7 @@ export class RemoteShare {
     const isCurrent = this.#isSince(before, from, reply.change);
     // A rename onto another name of the same file does nothing: both stay.
     const isOnlyName = from !== to && this.cache.get(from)?.nlink === 1;
-    this.endedBelow(from, to);
+    this.#endedBelow([from, to], true);
     for (const path of [from, to]) {
       this.order.saw(path, RECALL.attributes, undefined);
       this.changedName(path);
@@ -249,13 +250,17 @@ export class RemoteShare {
 
   /** We asked for a change that ends our leases on all below these directories, whether it was done or not. */
   endedBelow(...paths: readonly ByteString[]): void {
+    this.#endedBelow(paths, false);
+  }
+
+  #endedBelow(paths: readonly ByteString[], isMoved: boolean): void {
     for (const path of paths) {
       const known = this.cache.get(path);
       this.order.saw(path, RECALL.subtree, undefined);
       this.cache.forgetBelow(path);
       if (known && (known.mode & S_IFMT) !== S_IFDIR) continue;
       // The kernel waits for this very change and takes what it is told after it.
-      for (const listener of this.#listeners) void listener(path, RECALL.subtree);
+      for (const listener of this.#listeners) void listener(path, RECALL.subtree, isMoved);
     }
   }
 

@@ -234,6 +234,7 @@ class Remote implements RemoteTree {
       const { reply } = await this.#removing(() => this.#share.call('rmdir', { share: this.share, path }));
       this.#share.cache.forgetBelow(path);
       this.#share.removed(path, before, reply);
+      this.#directories.removed(path);
     } catch (error) {
       this.#share.endedBelow(path);
       throw error;
@@ -248,6 +249,7 @@ class Remote implements RemoteTree {
       const isExchange = (flags & RENAME.exchange) !== 0;
       this.#share.renamed(path, newPath, isExchange, before, reply);
       this.#handles.renamed(path, newPath, isExchange);
+      this.#directories.renamed(path, newPath, isExchange);
     } catch (error) {
       this.#share.endedBelow(path, newPath);
       throw error;

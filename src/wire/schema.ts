@@ -4,7 +4,7 @@
  *
  * Once released, tags and field order never change: fields are appended with a `default`, messages get new tags.
  */
-import { PATH_MAX_BYTES, NAME_MAX_BYTES, type ByteString } from '../bytestring.ts';
+import { PATH_MAX_BYTES, NAME_MAX_BYTES, SHARE_PATH_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import { SIGNAL_PUSH } from './candidate.ts';
 import type { Field, Fields, Message, Struct, ValuesOf } from './types.ts';
 
@@ -35,7 +35,7 @@ export const LIMITS = {
   watchedPlaces: 256,
 } as const;
 
-const path = (doc: string) => ({ type: { path: PATH_MAX_BYTES }, doc }) as const satisfies Field;
+const path = (doc: string) => ({ type: { path: SHARE_PATH_MAX_BYTES }, doc }) as const satisfies Field;
 const share = {
   type: 'u32',
   doc: "number of the share, from listShares; 0 is the caller's inbox",
