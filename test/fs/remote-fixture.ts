@@ -5,6 +5,7 @@ import { LeaseTable } from '../../src/fs/leases.ts';
 import { createRemotePeer, type RemotePeer } from '../../src/fs/remote-peer.ts';
 import type { RemoteTree } from '../../src/fs/remote-tree.ts';
 import { createServing, type Serving } from '../../src/fs/serve.ts';
+import { HandleBudget } from '../../src/fs/served-handles.ts';
 import type { SharedFolder } from '../../src/fs/shared-folder.ts';
 import { handlersOf } from '../net/channel-pair.ts';
 import { createManualClock, type ManualClock } from '../manual-clock.ts';
@@ -27,6 +28,8 @@ export interface Server {
   readonly leases: LeaseTable;
   /** What is shared with everybody; change it and call `sharesChanged`. */
   folders: SharedFolder[];
+  /** Of handles, for those who connect from now on. */
+  budget: HandleBudget;
   sharesChanged(): void;
   connect(): Client;
   close(): Promise<void>;
@@ -43,6 +46,7 @@ export function createServer(memory?: MemoryTree): Server {
     memory: tree,
     leases,
     folders: [folder(0, '', tree)],
+    budget: new HandleBudget(Number.MAX_SAFE_INTEGER),
     sharesChanged: () => listeners.forEach((listener) => listener()),
     connect: () => {
       const [channel, serverChannel] = createMemoryChannels();
@@ -53,7 +57,8 @@ export function createServer(memory?: MemoryTree): Server {
           return () => listeners.delete(listener);
         },
       };
-      const serving = createServing({ channel: serverChannel, shares, leases, clock, log });
+      const { budget } = server;
+      const serving = createServing({ channel: serverChannel, shares, leases, budget, clock, log });
       const back = createRemotePeer({ channel: serverChannel, clock, log });
       serverChannel.serve({ ...handlersOf({}), ...serving.handlers, ...back.handlers }, back.pushHandlers);
       const remote = createRemotePeer({ channel, clock, log });

@@ -75,3 +75,15 @@ test('without a secret in common, or asked of the wrong side, there are no keys'
   assert.equal(pair.responder.answer(message), undefined);
   assert.equal(pair.initiator.begin(), undefined);
 });
+
+test('a peer that asks for new keys without end is answered so often and no more, and again after a while', async () => {
+  const pair = createPair();
+  const ask = () => pair.responder.answer(begin(pair)) !== undefined;
+  for (let count = 0; count < 16; count++) assert.equal(ask(), true, `request ${count}`);
+  assert.equal(ask(), false);
+  await pair.clock.run(499);
+  assert.equal(ask(), false);
+  await pair.clock.run(1);
+  assert.equal(ask(), true);
+  assert.equal(ask(), false);
+});
