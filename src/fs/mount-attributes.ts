@@ -134,7 +134,9 @@ export function attributeOperations(core: MountCore): AttributeOperations {
       const node = core.node(id);
       if (node.kind === 'root') return EMPTY_STATUS;
       const path = nodes.pathOf(node) ?? ROOT;
-      return core.wait(context, core.shareOf(node).tree.statfs(path));
+      const status = await core.wait(context, core.shareOf(node).tree.statfs(path));
+      // Programs divide by it.
+      return status.blockSize > 0 ? status : { ...status, blockSize: EMPTY_STATUS.blockSize };
     },
 
     getxattr: async (id, name, context) => {

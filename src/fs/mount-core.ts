@@ -4,7 +4,7 @@
  */
 import { join, NAME_MAX_BYTES, ROOT, SHARE_PATH_MAX_BYTES, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
-import { PeerfsError } from '../errors.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
 import { isProvisional } from './creation.ts';
 import type {
@@ -31,6 +31,10 @@ const OWN_MS = 1000;
  */
 const PROVISIONAL_MS = 20;
 const BLOCK = 4096;
+/** Sizes of blocks that programs and the kernel can do with, bytes: they take memory by them. */
+const LEAST_BLOCK = 512;
+const MOST_BLOCK = 1024 * 1024;
+const SET_IDS = 0o6000;
 
 export interface MountFileSystemOptions {
   readonly peers: PeerDirectory;
@@ -194,16 +198,18 @@ export class MountCore {
 
   attributes(node: MountNode, found: Attributes): KernelAttributes {
     const passesIds = node.share?.passesIds === true;
-    node.mode = found.mode;
+    // A peer that shows them would have them copied to where they mean something.
+    const mode = passesIds ? found.mode : found.mode & ~SET_IDS;
+    node.mode = mode;
     return {
       inode: node.inode,
-      mode: node.kind === 'file' ? found.mode : found.mode | this.#othersMode,
+      mode: node.kind === 'file' ? mode : mode | this.#othersMode,
       nlink: found.nlink,
       uid: passesIds ? found.uid : this.uid,
       gid: passesIds ? found.gid : this.gid,
       size: found.size,
       blocks: found.blocks,
-      blksize: found.blksize,
+      blksize: plausibleBlock(found.blksize),
       atimeSec: found.atimeSec,
       atimeNsec: found.atimeNsec,
       mtimeSec: found.mtimeSec,
@@ -270,7 +276,7 @@ export class MountCore {
         },
         (error: unknown) => {
           signal.removeEventListener('abort', gone);
-          reject(error instanceof Error ? error : new PeerfsError('EIO', 'unknown', { cause: error }));
+          reject(forKernel(error));
         },
       );
     });
@@ -297,6 +303,16 @@ export function withoutSetIds(mode: number): number {
  */
 export function checkReach(endBytes: number): void {
   if (endBytes > Number.MAX_SAFE_INTEGER) throw new PeerfsError('EFBIG');
+}
+
+function plausibleBlock(bytes: number): number {
+  return bytes >= LEAST_BLOCK && bytes <= MOST_BLOCK ? bytes : BLOCK;
+}
+
+/** After ENOSYS the kernel would never ask for the same again, of any peer. */
+function forKernel(error: unknown): Error {
+  if (codeOf(error) === 'ENOSYS') return new PeerfsError('EIO', 'the peer knows no such call', { cause: error });
+  return error instanceof Error ? error : new PeerfsError('EIO', 'unknown', { cause: error });
 }
 
 /** How long the kernel may keep attributes of a name that it may keep for `leaseMs`. */

@@ -82,6 +82,8 @@ export function nameOperations(core: MountCore): NameOperations {
       const node = core.node(id);
       const share = core.shareOf(node);
       const target = await core.wait(context, share.tree.readlink(core.pathOf(node)));
+      // The kernel would read up to there, and what was judged is not what it follows.
+      if (target.length === 0 || target.includes(0)) throw new PeerfsError('EIO', 'no legal target of a link');
       if (!core.areLinksVerbatim && !staysInside(target, nodes.depthOf(node))) {
         throw new PeerfsError('EPERM', 'the link could lead out of its share');
       }

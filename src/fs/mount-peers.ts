@@ -5,12 +5,16 @@
  */
 import { fromText, type ByteString } from '../bytestring.ts';
 import { codeOf } from '../errors.ts';
-import type { ShareInfo } from '../wire/schema.ts';
+import { LIMITS, type ShareInfo } from '../wire/schema.ts';
 import { inodeNumber, shareKey } from './inode-numbers.ts';
 import type { MountedShare, PeerNames } from './mount-node.ts';
 import type { FileIdentity } from './remote-file.ts';
 import type { RemotePeer } from './remote-peer.ts';
 
+/** Tuning: another name is looked for so often; a peer may claim to have them all. */
+const NAMES_TRIED = 32;
+/** Shares of one peer that are remembered while the mount lives; further ones are not shown. */
+const MAX_SHARES = 4 * LIMITS.shares;
 const SHARE_SUFFIX = ' (share)';
 const INBOX_SUFFIX = fromText(' (inbox)');
 
@@ -81,6 +85,7 @@ export class PeerFolder implements PeerNames {
   async #refresh(list: readonly ShareInfo[]): Promise<void> {
     const shown = new Map<ByteString, MountedShare>();
     for (const { share, name, idmap } of list) {
+      if (!this.#shares.has(share) && this.#shares.size >= MAX_SHARES) continue;
       const mounted = this.#share(share);
       mounted.passesIds = idmap === 1 && this.#mayPassIds;
       if (share === 0) continue;
@@ -100,7 +105,7 @@ export class PeerFolder implements PeerNames {
     if (!(await isTaken(name))) return name;
     const renamed = (name + fromText(SHARE_SUFFIX)) as ByteString;
     let candidate = renamed;
-    for (let count = 2; await isTaken(candidate); count++) {
+    for (let count = 2; count < NAMES_TRIED && (await isTaken(candidate)); count++) {
       candidate = (name + fromText(` (share ${count})`)) as ByteString;
     }
     return candidate;

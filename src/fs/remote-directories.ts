@@ -19,6 +19,8 @@ const FIRST_PAGE = 1024;
 const ENTRIES_PER_MS = 100;
 /** Nothing is known of a round trip yet, milliseconds. */
 const UNKNOWN_ROUND_TRIP_MS = 20;
+/** Names of one directory that are believed: a peer may go on for ever. */
+const MAX_NAMES = 2 ** 22;
 /** A directory with so few entries is listed in no time. */
 const FEW = 64;
 
@@ -43,6 +45,8 @@ interface OpenDirectory {
   page: Page | undefined;
   /** Cursor of the last entry that was read. */
   position: bigint;
+  /** Names read since the beginning. */
+  count: number;
   /** Of the page to be asked for next. */
   pageEntries: number;
   /** The page after `page`. */
@@ -92,6 +96,7 @@ export class RemoteDirectories {
       snapshot,
       page: undefined,
       position: 0n,
+      count: 0,
       ahead: undefined,
       cached: undefined,
       sentAt,
@@ -125,6 +130,7 @@ export class RemoteDirectories {
       open.ahead = undefined;
       // From anywhere else than where it stopped, what is read is not all that there is.
       open.cached = cursor === 0n ? this.#beginCaching(open) : undefined;
+      if (cursor === 0n) open.count = 0;
       page = await this.#page(open, cursor);
     } else if (page.reader.left === 0 && !page.end) {
       const { next } = page;
@@ -137,6 +143,8 @@ export class RemoteDirectories {
       open.ahead.catch(() => undefined);
     }
     const entries = page.reader.read(maxEntries);
+    open.count += entries.length;
+    if (open.count > MAX_NAMES) throw new PeerfsError('EIO', 'a directory with too many names');
     open.position = entries.at(-1)?.cursor ?? cursor;
     const end = page.end && page.reader.left === 0;
     if (page.reader.left === 0 && !page.isReturned) {
@@ -246,6 +254,7 @@ export class RemoteDirectories {
     const { reply, payload } = await this.#through(open, (handle) =>
       this.#share.call('readDirectory', { handle, cursor, maxEntries }),
     );
+    if (!reply.end && reply.next === cursor) throw new PeerfsError('EIO', 'a listing that does not go on');
     return pageOf(reply, payload);
   }
 

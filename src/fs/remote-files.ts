@@ -107,6 +107,7 @@ export class RemoteFileOperations {
     const late = ({ reply }: CallResult<'open'>) => this.#share.releases.add(reply.handle);
     const run = () => share.releases.opening(() => share.call('open', request, { late }));
     const { reply, payload } = await (flags & OPEN.create ? share.creations.changing(request, run) : run());
+    checkLength(payload, wantBytes);
     const { created, leaseMs } = reply;
     const file = share.files.find(reply.attributes) ?? this.#newFile(reply.attributes);
     const open = this.#newHandle(file, path, flags, reply.handle, undefined);
@@ -277,6 +278,7 @@ export class RemoteFileOperations {
         }),
       ),
     );
+    if (reply.copied > length) throw new PeerfsError('EIO', 'the peer copied more than it was asked to');
     this.#share.changedContents(to.file);
     to.file.size = reply.size;
     to.hasWritten = true;
@@ -377,6 +379,7 @@ export class RemoteFileOperations {
     return this.#handles
       .through(open, true, (handle) => this.#share.call('read', { handle, offset, length }))
       .then(({ payload }) => {
+        checkLength(payload, length);
         const end = offset + payload.length;
         if (payload.length > 0 && end > file.size && changes === file.changes) file.size = end;
         return payload;
@@ -427,6 +430,11 @@ export class RemoteFileOperations {
   isNamed(open: RemoteHandle, path: ByteString, { nlink }: Attributes): boolean {
     return open.isLeased && open.epoch === this.#share.lease.epoch && open.path === path && nlink > 0;
   }
+}
+
+/** What nobody asked for would be taken for what comes after. @throws PeerfsError EIO */
+function checkLength(payload: Uint8Array, asked: number): void {
+  if (payload.length > asked) throw new PeerfsError('EIO', 'the peer sent more than was asked for');
 }
 
 function identityOf({ inode, device, birthSec, birthNsec }: Attributes): FileIdentity {

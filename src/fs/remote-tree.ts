@@ -376,7 +376,12 @@ class Remote implements RemoteTree {
   /** Asks for attributes, and for contents too if they are likely to be needed next. */
   #look(path: ByteString): Promise<CallResult<'look'>> {
     const wantBytes = this.#prefetch.lookBytes;
-    if (wantBytes > 0) return this.#share.call('look', { share: this.share, path, wantBytes });
+    if (wantBytes > 0) {
+      return this.#share.call('look', { share: this.share, path, wantBytes }).then((looked) => {
+        if (looked.payload.length <= wantBytes) return looked;
+        throw new PeerfsError('EIO', 'the peer sent more than was asked for');
+      });
+    }
     return this.#share.call('getattr', { share: this.share, path, handle: 0 });
   }
 
