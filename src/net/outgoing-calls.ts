@@ -318,17 +318,23 @@ export class OutgoingCalls {
     for (const lane of [0, 1] as const) this.#waiting[lane].keep((call) => this.#open.has(call.id));
   }
 
-  /** @param moved whether the paths carried enough bytes to count as progress. */
-  tick(elapsedMs: number, moved: boolean): void {
+  /**
+   * @param moved whether the paths carried enough bytes to count as progress.
+   * @returns whether a call has been given up because none made progress for all our patience.
+   */
+  tick(elapsedMs: number, moved: boolean): boolean {
     const progressed = this.#progressed || moved;
     this.#progressed = false;
+    let isStuck = false;
     for (const call of [...this.#open.values()]) {
       if (call.abandoned || call.unbounded) continue;
       const patienceMs = this.#options.patienceMs(call.path);
       call.quietMs = progressed ? 0 : call.quietMs + elapsedMs;
       call.ageMs += elapsedMs;
+      if (call.quietMs >= patienceMs) isStuck = true;
       if (call.quietMs >= patienceMs || call.ageMs >= FORGOTTEN_AFTER * patienceMs) this.#giveUp(call, 'ETIMEDOUT');
     }
+    return isStuck;
   }
 
   /** Tells the peer which replies it may forget: a run of numbers between two that are still open, each. */

@@ -413,7 +413,9 @@ class ChannelToPeer implements PeerChannel {
     this.#choose();
     if (heard) this.#heard();
     else this.#silence.tick(elapsedMs);
-    this.#outgoing.tick(elapsedMs, bytesMoved * 1000 >= PROGRESS_BYTES * elapsedMs);
+    const isStuck = this.#outgoing.tick(elapsedMs, bytesMoved * 1000 >= PROGRESS_BYTES * elapsedMs);
+    // Paths that live but carry no whole frame: whoever asks next would wait as long, one after the other.
+    if (isStuck && now - this.#frameAt >= this.#patienceOn()) this.#giveUp();
     this.#outgoing.acknowledge();
     this.#incoming.tick(elapsedMs);
     this.#judge(elapsedMs);
@@ -438,10 +440,14 @@ class ChannelToPeer implements PeerChannel {
       for (const one of this.#paths.all) one.suspect = true;
       this.#goOffline('EHOSTDOWN');
     } else if (verdict.end === 'given-up') {
-      this.#goOffline('ETIMEDOUT');
-      // What did not answer for so long is given up, so that the link dials anew.
-      for (const one of this.#paths.all) if (one.ready) one.close('timeout');
+      this.#giveUp();
     }
+  }
+
+  #giveUp(): void {
+    this.#goOffline('ETIMEDOUT');
+    // What did not answer for so long is given up, so that the link dials anew.
+    for (const one of this.#paths.all) if (one.ready) one.close('timeout');
   }
 
   /** These do not answer: their calls go elsewhere, if there is anywhere. */

@@ -192,7 +192,7 @@ function startNeighbour({ alice }: FreezeLab): Neighbour {
   };
 }
 
-/** Reads what no cache has until its input ends, so that the peer is at work when it freezes. */
+/** Writes and syncs until it is killed, so that the peer is at work when it freezes. */
 const BUSY = `
 import os, select, sys
 while not select.select([sys.stdin], [], [], 0.02)[0]:
@@ -206,17 +206,22 @@ while not select.select([sys.stdin], [], [], 0.02)[0]:
 os._exit(0)
 `;
 
+/** @param folder the peer's own, in the mount. @returns ends it. */
+export function startWork(folder: string): () => void {
+  const child = spawn('python3', ['-c', BUSY, folder], { stdio: ['pipe', 'ignore', 'inherit'] });
+  return () => void child.kill('SIGKILL');
+}
+
 /** All operations at once at a peer that froze: each returns in time with what is so, nobody else is kept waiting. */
 export async function everyOperationReturns(lab: FreezeLab, wasAtWork: boolean): Promise<string> {
   const callers = await startCallers(lab.folder());
   const neighbour = startNeighbour(lab);
-  const busy = spawn('python3', ['-c', BUSY, lab.alice.at('bob')], { stdio: ['pipe', 'ignore', 'inherit'] });
+  const endWork = wasAtWork ? startWork(lab.alice.at('bob')) : () => undefined;
   const limitMs = lab.patienceMs + OVER_PATIENCE_MS;
   let ends: readonly CallerEnd[] = [];
   let df = 0;
   try {
     // Long enough that the peer counts as idle when nobody works there.
-    if (!wasAtWork) busy.kill('SIGKILL');
     await sleep(800);
     lab.freeze();
     for (const caller of callers) caller.go();
@@ -228,7 +233,7 @@ export async function everyOperationReturns(lab: FreezeLab, wasAtWork: boolean):
     await shown;
     await knownOfflineCostsNothing(lab);
   } finally {
-    busy.kill('SIGKILL');
+    endWork();
     lab.thaw();
   }
   const { rounds, longestMs } = await neighbour.end();

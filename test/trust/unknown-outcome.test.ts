@@ -7,10 +7,10 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
-import { eventually, introduce, openLab, run, untilLive, type Host, type Lab } from '../e2e/lab.ts';
+import { eventually, introduce, openLab, run, sh, untilLive, type Host, type Lab } from '../e2e/lab.ts';
 import type { Operation } from './caller-program.ts';
-import { prepareFolder, startCallers } from './callers.ts';
-import { sleep } from './frozen-peer.ts';
+import { prepareFolders, startCallers } from './callers.ts';
+import { sleep, startWork } from './frozen-peer.ts';
 
 /** Patience and what finding out takes. */
 const LIMIT_MS = 20_000;
@@ -31,7 +31,9 @@ const EFFECTS: ReadonlyMap<Operation, (folder: string) => boolean> = new Map([
 
 describe('a server killed with calls under way', { timeout: 90_000 }, () => {
   let lab: Lab | undefined;
+  const ends: (() => void)[] = [];
   afterEach(async () => {
+    for (const end of ends.splice(0)) end();
     await lab?.close();
     lab = undefined;
   });
@@ -49,21 +51,28 @@ describe('a server killed with calls under way', { timeout: 90_000 }, () => {
     await alice.mount();
     await untilLive(alice, 'bob');
     const folder = join(bob.home, 'inbox', 'alice', 'calls');
-    prepareFolder(folder);
-    const callers = await startCallers(alice.at('bob', 'calls'), { operations: [...EFFECTS.keys()] });
+    prepareFolders(folder);
+    // Apart: the kernel would have them wait for each other's answers.
+    const callers = await startCallers(alice.at('bob', 'calls'), { operations: [...EFFECTS.keys()], isApart: true });
     const node = await bob.pid();
+    // Then nothing has to be asked before the call itself, and silence is waited out.
+    await sh('ls -lR "$1"', [alice.at('bob', 'calls')]);
+    const endWork = startWork(alice.at('bob'));
+    ends.push(endWork);
+    await sleep(700);
     await drop(bob, '-A', chain);
     for (const caller of callers) caller.go();
     await untilKill(folder);
     process.kill(node, 'SIGKILL');
     await drop(bob, '-D', chain);
+    endWork();
     await bob.start();
     const results = new Map<Operation, { readonly result: string; readonly isDone: boolean }>();
     for (const caller of callers) {
       const { operation, result } = await caller.ended(LIMIT_MS);
-      results.set(operation, { result, isDone: EFFECTS.get(operation)?.(folder) === true });
+      results.set(operation, { result, isDone: EFFECTS.get(operation)?.(join(folder, operation)) === true });
     }
-    assert.ok(statSync(join(folder, 'append')).size <= FILE_BYTES + APPENDED_BYTES, 'appended once at most');
+    assert.ok(statSync(join(folder, 'append', 'append')).size <= FILE_BYTES + APPENDED_BYTES, 'appended once at most');
     await untilLive(alice, 'bob');
     const after = await run(['mkdir', alice.at('bob', 'afterwards')], { timeoutMs: LIMIT_MS });
     assert.equal(after.status, 0, after.stderr);
@@ -73,8 +82,9 @@ describe('a server killed with calls under way', { timeout: 90_000 }, () => {
 
   it('after it was done and before it was said: success or EIO, and it was done once', async () => {
     const results = await killedUnheard('OUTPUT', async (folder) => {
-      await eventually('bob has done it all', 5000, async () =>
-        [...EFFECTS.values()].every((isDone) => isDone(folder)) ? true : undefined,
+      const missing = () => [...EFFECTS].filter(([operation, isDone]) => !isDone(join(folder, operation)));
+      await eventually('bob has done it all', 3000, async () => (missing().length === 0 ? true : undefined)).catch(() =>
+        assert.fail(`not done: ${missing().join()}`),
       );
     });
     for (const [operation, { result, isDone }] of results ?? []) {
