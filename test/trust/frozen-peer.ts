@@ -9,7 +9,7 @@ import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, introduce, openLab, run, untilLive, type Host, type Lab } from '../e2e/lab.ts';
 import { createRandom } from '../net/simulated-link.ts';
-import { needsPeer, OPERATIONS } from './caller-program.ts';
+import { needsPeer } from './caller-program.ts';
 import { prepareFolder, prepareFolders, startCallers, type CallerEnd, type Handling } from './callers.ts';
 
 /** Promised, milliseconds: an operation's end is patience and what finding out takes; 20 s with the default of 15. */
