@@ -1,10 +1,6 @@
 /** The checks of frozen-peer.test.ts with the default patience, many times. */
-import {
-  everyOperationReturns,
-  handledSignalDisturbsNothing,
-  openFreezeLab,
-  signalEndsTheCaller,
-} from './frozen-peer.ts';
+import { openFreezeLab } from './freeze-lab.ts';
+import { everyOperationReturns, handledSignalDisturbsNothing, signalEndsTheCaller } from './frozen-peer.ts';
 import type { Soak } from './soak.ts';
 
 const ROUNDS = 10;

@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { readMounts } from '../../src/sys/mount.ts';
 import { introduce, openLab, run, sh, untilLive, type Host, type Lab } from '../e2e/lab.ts';
 import { createRandom } from '../net/simulated-link.ts';
-import { sleep } from './frozen-peer.ts';
+import { sleep } from './freeze-lab.ts';
 import { StreamFacts } from './stream-facts.ts';
 
 /** Promised, milliseconds. */

@@ -1,7 +1,8 @@
 /** A server whose event loop hangs, or whose answers come a byte a second, is treated as one that is frozen. */
 import { afterEach, describe, it } from 'node:test';
 import { noNamespaces } from '../e2e/lab.ts';
-import { everyOperationReturns, openFreezeLab, type FreezeLab, type Means } from './frozen-peer.ts';
+import { openFreezeLab, type FreezeLab, type Means } from './freeze-lab.ts';
+import { everyOperationReturns } from './frozen-peer.ts';
 
 const PATIENCE_MS = 5000;
 

@@ -10,7 +10,8 @@ import { afterEach, describe, it } from 'node:test';
 import { eventually, introduce, openLab, run, sh, untilLive, type Host, type Lab } from '../e2e/lab.ts';
 import type { Operation } from './caller-program.ts';
 import { prepareFolders, startCallers } from './callers.ts';
-import { sleep, startWork } from './frozen-peer.ts';
+import { sleep } from './freeze-lab.ts';
+import { startWork } from './frozen-peer.ts';
 
 /** Patience and what finding out takes. */
 const LIMIT_MS = 20_000;

@@ -7,7 +7,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { readMounts } from '../../src/sys/mount.ts';
 import { alive, eventually, introduce, openLab, run, sh, untilLive, type Host, type Lab } from '../e2e/lab.ts';
 import { prepareFolder, startCallers } from './callers.ts';
-import { sleep } from './frozen-peer.ts';
+import { sleep } from './freeze-lab.ts';
 
 /** Promised, milliseconds. */
 const CLEAN_MS = 2000;
