@@ -9,6 +9,7 @@ import { createRandom } from '../net/simulated-link.ts';
 import { needsPeer } from './caller-program.ts';
 import { startCallers, type CallerEnd, type Handling } from './callers.ts';
 import { sleep, type FreezeLab } from './freeze-lab.ts';
+import { slackMs } from './slack.ts';
 
 /** Promised, milliseconds: an operation's end is patience and what finding out takes; 20 s with the default of 15. */
 const OVER_PATIENCE_MS = 5000;
@@ -110,7 +111,7 @@ export async function everyOperationReturns(lab: FreezeLab, wasAtWork: boolean):
       assert.equal(status, 0, 'df of the mount');
       df = ms;
     });
-    ends = await Promise.all(callers.map((caller) => caller.ended(limitMs + BUSY_MS)));
+    ends = await Promise.all(callers.map((caller) => caller.ended(limitMs + slackMs(BUSY_MS))));
     await shown;
     await knownOfflineCostsNothing(lab);
   } finally {
@@ -122,10 +123,13 @@ export async function everyOperationReturns(lab: FreezeLab, wasAtWork: boolean):
   for (const { operation, result, goneMs } of ends) {
     const isRight = MAY_END_WITH.includes(result) || (result === 'ok' && !needsPeer(operation));
     assert.ok(isRight, `${operation} at a frozen peer: ${result}; ${all}`);
-    assert.ok(goneMs <= limitMs + BUSY_MS, `${operation}: ${goneMs} ms`);
+    assert.ok(goneMs <= limitMs + slackMs(BUSY_MS), `${operation}: ${goneMs} ms`);
   }
-  assert.ok(rounds > 10 && longestMs < UNAFFECTED_MS + BUSY_MS, `elsewhere: ${rounds} rounds, longest ${longestMs} ms`);
-  assert.ok(df < UNAFFECTED_MS + BUSY_MS, `df: ${df} ms`);
+  assert.ok(
+    rounds > 10 && longestMs < UNAFFECTED_MS + slackMs(BUSY_MS),
+    `elsewhere: ${rounds} rounds, longest ${longestMs} ms`,
+  );
+  assert.ok(df < UNAFFECTED_MS + slackMs(BUSY_MS), `df: ${df} ms`);
   const slowest = Math.max(...ends.map(({ goneMs }) => goneMs));
   const failed = ends.filter(({ result }) => result !== 'ok').length;
   const backMs = await isBack(lab);
@@ -177,7 +181,7 @@ os.rmdir(sys.argv[1])
   const backMs = performance.now() - begun;
   assert.equal(outcome.status, 0, `the peer is back: ${outcome.stderr}`);
   const mostMs = lab.means === 'trickling' ? BACK_AFTER_TRICKLE_MS : BACK_MS;
-  assert.ok(backMs <= mostMs + BUSY_MS, `back after ${backMs} ms`);
+  assert.ok(backMs <= mostMs + slackMs(BUSY_MS), `back after ${backMs} ms`);
   const callers = await startCallers(lab.folder());
   for (const caller of callers) caller.go();
   const ends = await Promise.all(callers.map((caller) => caller.ended(10_000)));
@@ -215,7 +219,7 @@ export async function signalEndsTheCaller(
         const tookMs = performance.now() - sentAt;
         if (tookMs > slowest) [slowest, slowestOperation] = [tookMs, caller.operation];
         assert.ok(
-          result !== 'hung' && tookMs <= SIGNALLED_MS + BUSY_MS,
+          result !== 'hung' && tookMs <= SIGNALLED_MS + slackMs(BUSY_MS),
           `${caller.operation}: ${result}, ${tookMs} ms after ${signal} (seed ${seed})`,
         );
       }),
