@@ -14,6 +14,12 @@ const ASK_EVERY_MS = 500;
  * back elsewhere, it is looked for by then.
  */
 const QUIET_MS = 2_000;
+/**
+ * Each time it is asked more often at once, up to so often: where much is lost, and more so where many are lost in a row, a
+ * few small packets would say little of whether it lives.
+ */
+const MORE_PINGS = 2;
+const MOST_PINGS = 8;
 /** It is given up after this silence and so many unanswered pings: both, since our own process may have slept. */
 const GIVE_UP_MS = 3_000;
 const GIVE_UP_PINGS = 4;
@@ -68,6 +74,11 @@ export class Liveness {
     this.#pings++;
     this.#lastPingAt = now;
     this.waiting(now);
+  }
+
+  /** How many pings go out when it is asked now. */
+  get pingsAtOnce(): number {
+    return Math.min(MOST_PINGS, 1 + MORE_PINGS * this.#pings);
   }
 
   /** When judge() is due next. */

@@ -32,7 +32,7 @@ const MAX_INITIATIONS_TO_ONE = 128;
  * Whatever comes from elsewhere than where a handshake of ours went is tried as its answer so often, tokens a second and
  * burst: with many handshakes under way a flood of noise would cost milliseconds a datagram.
  */
-const TRIALS = { perSecond: 10_000, burst: 10_000 } as const;
+const TRIALS = { perSecond: 5_000, burst: 5_000 } as const;
 /** Length of datagrams that say nothing and open a router's way. Bytes. */
 const PUNCH_LEAST_BYTES = 64;
 const PUNCH_MOST_BYTES = 256;

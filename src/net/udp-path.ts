@@ -264,8 +264,9 @@ class KcpPath implements UdpPath {
   #ping(now: number): void {
     const token = (this.#pingToken = (this.#pingToken + 1) >>> 0);
     this.#pingSentAt = now;
+    const body = new Uint8Array([token, token >>> 8, token >>> 16, token >>> 24]);
+    for (let left = this.#liveness.pingsAtOnce; left > 0; left -= 1) this.#sendPacket(DATAGRAM_TYPES.ping, body);
     this.#liveness.asked(now);
-    this.#sendPacket(DATAGRAM_TYPES.ping, new Uint8Array([token, token >>> 8, token >>> 16, token >>> 24]));
   }
 
   #sendPacket(type: number, body: Uint8Array): void {

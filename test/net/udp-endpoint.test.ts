@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { createIdentity, peerIdOf, type Identity } from '../../src/crypto/identity.ts';
 import { codeOf } from '../../src/errors.ts';
@@ -20,6 +21,8 @@ interface Side {
   readonly endpoint: UdpEndpoint;
   readonly arrived: UdpPath[];
   readonly book: MemoryPeerBook;
+  /** Datagrams that were tried as the answer to a handshake of its own, counted for each handshake. */
+  readonly trials: () => number;
 }
 
 interface World {
@@ -40,16 +43,24 @@ async function createWorld(seed: number, conditions: Partial<Conditions> = {}): 
     const book = createMemoryPeerBook();
     book.put({ peerId: peerIdOf(publicKey), publicKey, pairSecret: SECRET });
     const arrived: UdpPath[] = [];
+    let trials = 0;
+    const handshaker = createHandshaker({ identity, book, name: 'n', port: () => 1, clock, onJoined: () => undefined });
     const endpoint = await openUdpEndpoint({
       listen: { host: `10.0.0.${at + 1}`, port: 1 },
       openPort: async (asked) => network.openPort(asked),
       identity,
-      handshaker: createHandshaker({ identity, book, name: 'n', port: () => 1, clock, onJoined: () => undefined }),
+      handshaker: {
+        ...handshaker,
+        begin(target, index) {
+          const initiation = handshaker.begin(target, index);
+          return { ...initiation, finish: (message2) => ((trials += 1), initiation.finish(message2)) };
+        },
+      },
       clock,
       direct: true,
       onPath: (_peerId, path) => arrived.push(path),
     });
-    return { identity, endpoint, arrived, book };
+    return { identity, endpoint, arrived, book, trials: () => trials };
   };
   const [a, b] = [await open(0), await open(1)];
   const { publicKey } = b.identity;
@@ -231,4 +242,23 @@ test('a peer that is said to be everywhere leaves room to dial others', async ()
   await clock.run(10_000);
   assert.equal(await dialling, 'reached');
   assert.deepEqual(new Set(await Promise.all(everywhere)), new Set(['ETIMEDOUT']));
+});
+
+test('noise while as many handshakes of ours are under way as may be costs little, and their answers are taken', async () => {
+  const { clock, network, a, toB } = await createWorld(10);
+  const stranger = createIdentity();
+  a.book.put({ peerId: peerIdOf(stranger.publicKey), publicKey: stranger.publicKey, pairSecret: SECRET });
+  const everywhere = Array.from({ length: 120 }, (_, i) =>
+    a.endpoint.connect({ ...toB, publicKey: stranger.publicKey, host: `10.9.0.${i}` }, NEVER).catch(codeOf),
+  );
+  const noisy = network.openPort({ host: '10.0.0.3', port: 1, onDatagram: () => undefined });
+  for (let count = 0; count < 2000; count += 1) noisy.send(randomBytes(200), { host: '10.0.0.1', port: 1 });
+  await clock.run(100);
+  assert.ok(a.trials() <= 5600, `${a.trials()} trials instead of 240,000 for each on all of them`);
+  const dialling = a.endpoint.connect(toB, NEVER).then(() => 'reached', codeOf);
+  for (let count = 0; count < 2000; count += 1) noisy.send(randomBytes(200), { host: '10.0.0.1', port: 1 });
+  await clock.run(10_000);
+  assert.equal(await dialling, 'reached');
+  await Promise.all(everywhere);
+  await a.endpoint.close();
 });

@@ -15,7 +15,7 @@ const MIB = 2 ** 20;
 /** Alone on these, so that neither finds the other past the proxy. */
 const ALICE = '127.0.0.2';
 const BOB = '127.0.0.3';
-const SETTINGS = `paths = udp\naddresses.deny = ["${ALICE}/32","${BOB}/32"]\n`;
+const SETTINGS = `logLevel = debug\npaths = udp\naddresses.deny = ["${ALICE}/32","${BOB}/32"]\n`;
 /** The slowest that a copy may be, MiB a second: it must not hang. */
 const SLOWEST = 0.1;
 const MID_SESSION_MS = 300;
