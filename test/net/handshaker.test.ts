@@ -30,7 +30,10 @@ test('one who floods by Tor neither keeps others by Tor out nor anybody else', (
     node.handshaker.answer(peer.message(node, SECRET), fromHost, () => 1) !== undefined;
   const flood = (count: number): void => {
     for (let turn = 0; turn < count; turn += 1) {
-      assert.equal(node.handshaker.answer(flooder.message(node, randomBytes(32)), undefined, () => 1), undefined);
+      assert.equal(
+        node.handshaker.answer(flooder.message(node, randomBytes(32)), undefined, () => 1),
+        undefined,
+      );
     }
   };
   // More than one address would be given at once.
