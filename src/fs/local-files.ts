@@ -130,7 +130,7 @@ export function createIn(
   });
   try {
     state.quota?.made(statDescriptor(descriptor));
-    settleOwner(descriptor, options, asRoot);
+    settleOwner(directory, descriptor, options, asRoot);
     if (!exactly || asRoot) changeModeOpen(descriptor, mode);
     return descriptor;
   } catch (error) {

@@ -36,6 +36,8 @@ import {
 } from './local-state.ts';
 import type { AttributeChange, FileSystemStatus, Handle, Owner } from './tree.ts';
 
+const S_ISGID = 0o2000;
+
 export function statfs(state: LocalState, path: ByteString): FileSystemStatus {
   return state.root.at(path, (descriptor) => {
     const { type: _type, ...sizes } = fileSystemSizes(descriptor);
@@ -125,9 +127,12 @@ function create(
       const asRoot = createOwned(state, owner, () => make(directory, name));
       const descriptor = openAt(directory, name, O.PATH | O.NOFOLLOW);
       try {
-        state.quota?.made(statDescriptor(descriptor));
-        settleOwner(descriptor, owner, asRoot);
-        if (permissions !== undefined && (!exactly || asRoot)) changeMode(descriptor, permissions);
+        const status = statDescriptor(descriptor);
+        state.quota?.made(status);
+        settleOwner(directory, descriptor, owner, asRoot);
+        // A directory may have inherited that its group is inherited.
+        const inherited = (status.mode & S_IFMT) === S_IFDIR ? status.mode & S_ISGID : 0;
+        if (permissions !== undefined && (!exactly || asRoot)) changeMode(descriptor, permissions | inherited);
         return attributesOfDescriptor(state, descriptor);
       } finally {
         closeDescriptor(descriptor);
@@ -156,8 +161,11 @@ export function createOwned(state: LocalState, owner: Owner, make: () => void): 
   }
 }
 
-export function settleOwner(descriptor: number, owner: Owner, asRoot: boolean): void {
-  if (asRoot) changeOwner(descriptor, owner.uid, owner.gid);
+/** @param directory that the file was made in: it may give its own group. */
+export function settleOwner(directory: number, descriptor: number, owner: Owner, asRoot: boolean): void {
+  if (!asRoot) return;
+  const givesGroup = (statDescriptor(directory).mode & S_ISGID) !== 0;
+  changeOwner(descriptor, owner.uid, givesGroup ? undefined : owner.gid);
 }
 
 export function mkdir(state: LocalState, path: ByteString, permissions: number, owner: Owner): Attributes {

@@ -64,7 +64,12 @@ export async function startCallers(
   { handling = 'default', stays = false, operations = OPERATIONS, isApart = false }: CallerOptions = {},
 ): Promise<readonly Caller[]> {
   const started = operations.map((operation) =>
-    startCaller(operation, [isApart ? join(folder, operation) : folder, operation, handling, ...(stays ? ['stay'] : [])]),
+    startCaller(operation, [
+      isApart ? join(folder, operation) : folder,
+      operation,
+      handling,
+      ...(stays ? ['stay'] : []),
+    ]),
   );
   try {
     await Promise.all(started.map(({ ready }) => ready));

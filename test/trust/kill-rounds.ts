@@ -88,7 +88,9 @@ export async function killRound(lab: KillLab, side: 'peer' | 'own', seed: number
   try {
     await Promise.all(programs.map(({ first }) => first));
     await sleep(random() * KILL_WITHIN_MS);
-    const times = await (side === 'peer' ? killPeer(lab, stopFile) : killOwn(lab, [...programs, ...(reader ? [reader] : [])]));
+    const times = await (side === 'peer'
+      ? killPeer(lab, stopFile)
+      : killOwn(lab, [...programs, ...(reader ? [reader] : [])]));
     for (const { ended } of programs) await within(ended, PROGRAM_LIMIT_MS, 'a program ends');
     const faults = programs.flatMap(({ facts }, index) => facts.faults(places[index] ?? ''));
     const strangers = readdirSync(inbox).filter((name) => !/^(round\d+|usable\d*)$/.test(name));
@@ -97,7 +99,10 @@ export async function killRound(lab: KillLab, side: 'peer' | 'own', seed: number
     assert.deepEqual([...faults, ...strangers], [], `${side} killed, seed ${seed}`);
     const failures = programs.flatMap(({ facts }) => facts.failures);
     for (const failure of failures) {
-      assert.ok(HONEST[side].some((code) => failure.endsWith(` ${code}`)), `${side} killed, told ${failure}`);
+      assert.ok(
+        HONEST[side].some((code) => failure.endsWith(` ${code}`)),
+        `${side} killed, told ${failure}`,
+      );
     }
     await checkState(lab.alice);
     await checkState(lab.bob);

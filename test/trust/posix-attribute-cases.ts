@@ -88,6 +88,32 @@ def _():
     put('d/s/f', b'x')
     same('below', EXTRA, os.stat('d/s/f').st_gid)
 
+@case('a set-group-id directory of a group that one is in, and of another owner', 'user')
+def _():
+    with become(0):
+        os.mkdir('d')
+        os.chown('d', STRANGER, EXTRA)
+        os.chmod('d', 0o2775)
+    put('d/f', b'x')
+    os.mkdir('d/s', 0o755)
+    os.mkfifo('d/p')
+    os.symlink('t', 'd/l')
+    for name in 'fspl':
+        same('owner of ' + name, (USER, EXTRA), (os.lstat('d/' + name).st_uid, os.lstat('d/' + name).st_gid))
+    same('modes', (0o644, 0o2755), (mode_of('d/f'), mode_of('d/s')))
+
+@case('a directory that may be written by a group that one is in', 'user')
+def _():
+    with become(0):
+        os.mkdir('d')
+        os.chown('d', STRANGER, EXTRA)
+        os.chmod('d', 0o775)
+    os.close(os.open('d/f', W | C, 0o4640))
+    os.mkdir('d/s', 0o1755)
+    for name in 'fs':
+        same('owner of ' + name, (USER, USER), (os.lstat('d/' + name).st_uid, os.lstat('d/' + name).st_gid))
+    same('modes', (0o4640, 0o1755), (mode_of('d/f'), mode_of('d/s')))
+
 @case('without the bit the group is that of who makes it', 'helped')
 def _():
     os.mkdir('d', 0o755)

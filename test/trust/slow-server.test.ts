@@ -17,7 +17,8 @@ describe('a server that hangs in its own way', { timeout: 120_000 }, () => {
     console.log(`# ${await everyOperationReturns(lab, true)}`);
   };
 
-  it('every operation returns in time while its event loop is blocked, and works again afterwards', () => show('blocked'));
+  it('every operation returns in time while its event loop is blocked, and works again afterwards', () =>
+    show('blocked'));
 
   it('every operation returns in time while its answers trickle, and works again afterwards', async () => {
     if (noNamespaces() === undefined) await show('trickling');

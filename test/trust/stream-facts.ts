@@ -108,5 +108,7 @@ function faultOfReplaced(found: Buffer, name: string, replaced: ReplacedFile): s
     return `is ${tag ?? 'nothing known'}, acknowledged ${replaced.version}, attempted ${replaced.attempted}`;
   }
   const length = replaced.lengths.get(version) ?? NaN;
-  return found.length === length ? faultOf(found, tag, length) : `${found.length} bytes, version ${version} has ${length}`;
+  return found.length === length
+    ? faultOf(found, tag, length)
+    : `${found.length} bytes, version ${version} has ${length}`;
 }

@@ -78,7 +78,9 @@ describe('a server killed with calls under way', { timeout: 90_000 }, () => {
     await untilLive(alice, 'bob');
     const after = await run(['mkdir', alice.at('bob', 'afterwards')], { timeoutMs: LIMIT_MS });
     assert.equal(after.status, 0, after.stderr);
-    console.log(`# ${[...results].map(([name, { result, isDone }]) => `${name} ${result}${isDone ? ' done' : ''}`).join(', ')}`);
+    console.log(
+      `# ${[...results].map(([name, { result, isDone }]) => `${name} ${result}${isDone ? ' done' : ''}`).join(', ')}`,
+    );
     return results;
   };
 

@@ -67,7 +67,9 @@ describe('unmounting', { timeout: 240_000 }, () => {
   };
 
   const noHelperLeft = async (node: number): Promise<void> => {
-    await eventually('no helper process is left', CLEAN_MS, async () => (helpersOf(node).length === 0 ? true : undefined));
+    await eventually('no helper process is left', CLEAN_MS, async () =>
+      helpersOf(node).length === 0 ? true : undefined,
+    );
   };
 
   it('a mount with a working directory and a file being written in it: clean within 2 s, the writer has its error', async () => {
@@ -174,7 +176,7 @@ describe('unmounting', { timeout: 240_000 }, () => {
     }
   });
 
-  it("unmount comes to an end although the own node is stopped (SIGSTOP), and frees the place", async () => {
+  it('unmount comes to an end although the own node is stopped (SIGSTOP), and frees the place', async () => {
     await mountAt(alice.mountpoint);
     const node = await alice.pid();
     process.kill(node, 'SIGSTOP');
