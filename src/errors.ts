@@ -114,6 +114,8 @@ export const ERROR_CODES = {
   CONFIG_INVALID: { wire: 1213, exit: EXIT.usage },
   HOME_INSECURE: { wire: 1214, exit: EXIT.environment },
   UNKNOWN_INVITE: { wire: 1215, exit: EXIT.notFound },
+  WRONG_PASSPHRASE: { wire: 1216, exit: EXIT.wrongCode },
+  PASSPHRASE_NEEDED: { wire: 1217, exit: EXIT.usage },
 } as const satisfies Record<string, CodeInfo>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

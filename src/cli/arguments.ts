@@ -34,6 +34,10 @@ export const startFlags = {
     helpValue: '<on|off|host:port,...>',
   }),
   lan: Flags.boolean({ summary: 'Look for peers on the local network.', allowNo: true }),
+  'passphrase-file': Flags.string({
+    summary: 'A file (0600) with the passphrase of a sealed identity; else it is asked.',
+    helpValue: '<file>',
+  }),
   fuse: Flags.string({ summary: 'How mounts are made: kernel (/dev/fuse) or fuse-native.', helpValue: '<binding>' }),
 };
 

@@ -7,6 +7,8 @@ import configList from './commands/config-list.ts';
 import configSet from './commands/config-set.ts';
 import doctor from './commands/doctor.ts';
 import help from './commands/help.ts';
+import idSeal from './commands/id-seal.ts';
+import idUnseal from './commands/id-unseal.ts';
 import id from './commands/id.ts';
 import inviteList from './commands/invite-list.ts';
 import inviteRevoke from './commands/invite-revoke.ts';
@@ -46,6 +48,8 @@ export const COMMANDS = {
   'shares:quota': sharesQuota,
   unshare,
   id,
+  'id:seal': idSeal,
+  'id:unseal': idUnseal,
   doctor,
   'config:get': configGet,
   'config:set': configSet,

@@ -9,7 +9,7 @@ const MEANING: { readonly [K in keyof typeof EXIT]: string } = {
   nodeAlreadyRunning: 'a node is already running for this home',
   notFound: 'no such peer, share, invitation, mount or folder',
   invitationRefused: 'the invitation is damaged, expired, used, revoked or your own',
-  wrongCode: 'the code is wrong',
+  wrongCode: 'the code or passphrase is wrong',
   peerUnreachable: 'the peer cannot be reached',
   environment: 'this computer lacks something, or the node could not start: peerfs doctor',
   timeout: 'not done in time',

@@ -25,10 +25,15 @@ export interface MountRequest {
   readonly readOnly: boolean;
 }
 
-/** What main.ts is given, as JSON, as its only argument. Holds no secret: it can be seen in the process list. */
+/** What main.ts is told in its parent's first message: nothing of it is for everybody's eyes. */
+export type FirstMessage = Pick<NodeArguments, 'overrides' | 'passphrase'>;
+
+/** What main.ts is given, but for FirstMessage as JSON, as its only argument: it can be seen in the process list. */
 export interface NodeArguments {
   readonly home: string;
   readonly overrides: ConfigOverrides;
+  /** Of a sealed identity; does not stand among the arguments. */
+  readonly passphrase?: string | undefined;
   readonly mount?: MountRequest | undefined;
   /** Log to standard error, and end when standard input does. */
   readonly foreground: boolean;
@@ -94,8 +99,8 @@ export function runNode(options: LaunchOptions): ForegroundNode {
 }
 
 function spawnNode(node: NodeArguments, stdio: ('ignore' | 'pipe' | 'inherit' | 'ipc' | number)[]): ChildProcess {
-  const { home, overrides, mount, foreground } = node;
-  const argument = JSON.stringify({ home, mount, foreground } satisfies Omit<NodeArguments, 'overrides'>);
+  const { home, overrides, passphrase, mount, foreground } = node;
+  const argument = JSON.stringify({ home, mount, foreground } satisfies Omit<NodeArguments, keyof FirstMessage>);
   const child = spawn(process.execPath, [join(import.meta.dirname, 'main.js'), argument], {
     // A terminal's Ctrl-C reaches the foreground command, which passes it on once.
     detached: true,
@@ -105,7 +110,7 @@ function spawnNode(node: NodeArguments, stdio: ('ignore' | 'pipe' | 'inherit' | 
     env: { ...process.env, PEERFS_CODE: undefined, UV_THREADPOOL_SIZE: String(THREADS) },
   });
   // Settings may hold what is not for everybody's eyes (a bridge): they do not stand among the arguments.
-  if (child.connected) child.send(overrides, () => undefined);
+  if (child.connected) child.send({ overrides, passphrase } satisfies FirstMessage, () => undefined);
   return child;
 }
 

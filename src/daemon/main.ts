@@ -6,10 +6,10 @@ import { writeFileSync } from 'node:fs';
 import { systemClock } from '../clock.ts';
 import { EXIT } from '../errors.ts';
 import { createLogger, type Logger } from '../log.ts';
-import { loadConfig, type ConfigOverrides } from './config.ts';
+import { loadConfig } from './config.ts';
 import { toControlError, traceOf } from './failure.ts';
 import { prepareHome } from './home.ts';
-import type { NodeArguments, NodeReport } from './launch.ts';
+import type { FirstMessage, NodeArguments, NodeReport } from './launch.ts';
 import { openLogFile } from './log-file.ts';
 import { loadNode } from './load-node.ts';
 import type { Node } from './node.ts';
@@ -21,15 +21,14 @@ function report(message: NodeReport): Promise<void> {
   });
 }
 
-function parseArguments(text: string | undefined): Omit<NodeArguments, 'overrides'> {
-  return JSON.parse(text ?? '') as Omit<NodeArguments, 'overrides'>;
+function parseArguments(text: string | undefined): Omit<NodeArguments, keyof FirstMessage> {
+  return JSON.parse(text ?? '') as Omit<NodeArguments, keyof FirstMessage>;
 }
 
-/** The first message of the parent. */
-function receiveOverrides(): Promise<ConfigOverrides> {
+function receiveFirst(): Promise<FirstMessage> {
   return new Promise((resolve) => {
-    if (process.send === undefined) resolve({});
-    else process.once('message', (overrides) => resolve(overrides as ConfigOverrides));
+    if (process.send === undefined) resolve({ overrides: {} });
+    else process.once('message', (first) => resolve(first as FirstMessage));
   });
 }
 
@@ -58,7 +57,8 @@ async function main(): Promise<void> {
   // Peers' umasks are applied at their end; every file of our own is made with its mode.
   process.umask(0);
   const home = prepareHome(given.home);
-  const config = loadConfig(home.configFile, await receiveOverrides());
+  const { overrides, passphrase } = await receiveFirst();
+  const config = loadConfig(home.configFile, overrides);
   const file = given.foreground ? undefined : openLogFile(home.logFile);
   const log = createLogger(config.logLevel, (line) =>
     file === undefined ? process.stderr.write(`${line}\n`) : file.writeLine(line),
@@ -80,6 +80,7 @@ async function main(): Promise<void> {
   node = await startNode({
     home,
     config,
+    passphrase,
     log,
     clock: systemClock,
     onStop: () => onSignal('asked to'),

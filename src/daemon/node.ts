@@ -55,6 +55,8 @@ const GOODBYE_MS = 50;
 export interface NodeOptions {
   readonly home: Home;
   readonly config: Config;
+  /** Of a sealed identity. */
+  readonly passphrase?: string | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** Somebody asked the node to stop. */
@@ -114,7 +116,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       if (warnings.length > WARNINGS) warnings.shift();
       watch.emit({ event: 'warning', text: warning, detail: {} });
     };
-    const identity = loadIdentity(home);
+    const identity = await loadIdentity(home, options.passphrase);
     const ownId = peerIdOf(identity.publicKey);
     const store = openStore(home.database, clock);
     toEnd.push(() => store.close());

@@ -8,6 +8,7 @@ import { PeerfsError } from '../../errors.ts';
 import { escapeControls } from '../../log.ts';
 import { overridesOf, startFlags } from '../arguments.ts';
 import { command } from '../command.ts';
+import { passphraseFor } from '../passphrase.ts';
 
 const mounted = (mount: MountStatus) => `Your peers are in ${escapeControls(mount.directory)}`;
 
@@ -28,8 +29,10 @@ export default command({
       allowOther: flags['allow-other'] === true,
       readOnly: flags['read-only'] === true,
     };
-    const options = { home: home.directory, overrides: overridesOf(flags), mount: request, onProgress: say };
     const running = await isRunning(home);
+    const passphrase = running ? undefined : passphraseFor(home, flags['passphrase-file']);
+    const overrides = overridesOf(flags);
+    const options = { home: home.directory, overrides, passphrase, mount: request, onProgress: say };
     if (flags.foreground) {
       if (running) {
         throw new PeerfsError('NODE_ALREADY_RUNNING', `a node is already running for the home ${home.directory}`, {

@@ -1,6 +1,8 @@
+import { isRunning } from '../../daemon/control-client.ts';
 import { launchNode, runNode } from '../../daemon/launch.ts';
 import { overridesOf, startFlags } from '../arguments.ts';
 import { command } from '../command.ts';
+import { passphraseFor } from '../passphrase.ts';
 
 export default command({
   summary: 'Start the node, without a mount.',
@@ -9,7 +11,9 @@ export default command({
   examples: ['start', 'start --listen 0.0.0.0:41000', 'start --foreground --paths udp --no-lan'],
   flags: startFlags,
   async run({ flags, home, print, say }) {
-    const options = { home: home.directory, overrides: overridesOf(flags), onProgress: say };
+    // One that runs has its keys.
+    const passphrase = (await isRunning(home)) ? undefined : passphraseFor(home, flags['passphrase-file']);
+    const options = { home: home.directory, overrides: overridesOf(flags), passphrase, onProgress: say };
     if (!flags.foreground) {
       const ready = await launchNode(options);
       print(ready, `The node is running (process ${ready.pid}), listening on ${ready.listening.join(' and ')}.`);
