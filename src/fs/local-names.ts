@@ -72,6 +72,7 @@ export function setAttributes(
     if (state.keepsIds) changeOwner(descriptor, change.uid, change.gid);
     else if (!isSame) throw new PeerfsError('EPERM', 'the share does not pass owners');
   }
+  if (state.keepsIds && Object.keys(change).length === 0) changeOwner(descriptor, undefined, undefined);
   if (change.mode !== undefined) {
     if (type === S_IFLNK) throw new PeerfsError('EOPNOTSUPP', 'links have no permissions');
     // Set-id bits that are hidden from the peer stay on directories, where they mean inheritance of the group.

@@ -111,7 +111,8 @@ export function attributeOperations(core: MountCore): AttributeOperations {
       const path = nodes.pathOf(node);
       const open = own === 0 && path === undefined ? openHandle(node) : own;
       if (path === undefined && open === 0) throw new PeerfsError('ESTALE', 'the file has no name any more');
-      if (Object.keys(allowed).length === 0) {
+      // A change of nothing is a chown(2) of neither owner nor group: where owners pass, it counts as a change at the peer.
+      if (Object.keys(allowed).length === 0 && node.share?.passesIds !== true) {
         const held = path === undefined ? undefined : tree.held(path);
         if (held !== undefined && node.identity !== undefined && isSameFile(held, node.identity)) {
           return reply(node, path, held);

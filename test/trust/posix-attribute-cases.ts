@@ -436,6 +436,7 @@ def mapped(fd):
         memory.flush()
 
 row('times of a file by chown', file_times, 'ctime', lambda: os.chown('x', 5, 6), who='root')
+row('times of a file by chown to nothing', file_times, 'ctime', lambda: os.chown('x', -1, -1))
 row('times of a file by chown to what it is', file_times, 'ctime', lambda: os.chown('x', ME, MY_GROUP))
 
 def parent_times(fields, prepare, operation, which='.'):

@@ -18,7 +18,7 @@ export interface PosixException {
   readonly cases: readonly string[];
 }
 
-const TIME_LIMIT_MS = 60_000;
+const TIME_LIMIT_MS = 150_000;
 
 /**
  * @param directory empty and on the file system to be judged.
