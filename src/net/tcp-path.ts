@@ -43,7 +43,7 @@ const QUIET_MS = 2_000;
 const PING_PATIENCE_MS = { fast: 5_000, slow: 20_000 } as const;
 /** Ticks that come so much too late: the process did not run, and silence counts anew. */
 const SLEPT_MS = 3_000;
-/** What the far end takes in a tick, if it is to count as a sign of life. Bytes. */
+/** What the far end takes, or says of an unfinished packet, in a tick, if it is to count as a sign of life. Bytes. */
 const TRICKLE_BYTES = 1024;
 /** What was sent before close() has so long to get there. */
 const CLOSE_PATIENCE_MS = 1000;
@@ -102,6 +102,8 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   let countedFrom = -Infinity;
   /** Of what was sent, as far as is known. */
   let taken = 0;
+  /** What came since the last tick, or packet that was whole. */
+  let unfinished = 0;
   let tickedAt = clock.now();
   let timer: Timer = clock.after(TICK_MS, expiredTick);
 
@@ -132,6 +134,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
     const before = taken;
     taken = acknowledgedBytes(socket) ?? socket.bytesWritten - socket.writableLength;
     if (taken - before >= TRICKLE_BYTES) statistics.lastHeardAt = now;
+    unfinished = 0;
   }
 
   function ping(): void {
@@ -179,6 +182,8 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
 
   function receive(frame: Uint8Array): void {
     if (hasEnded) return;
+    statistics.lastHeardAt = clock.now();
+    unfinished = 0;
     if (!isConfirmed) {
       isConfirmed = true;
       options.onConfirmed?.();
@@ -225,7 +230,8 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
 
   function take(chunk: Uint8Array): void {
     if (hasEnded) return;
-    statistics.lastHeardAt = clock.now();
+    unfinished += chunk.length;
+    if (unfinished >= TRICKLE_BYTES) statistics.lastHeardAt = clock.now();
     statistics.bytesReceived += chunk.length;
     if (!stream.push(chunk, receive)) end('broken');
   }
