@@ -17,8 +17,12 @@ const INITIAL_TIMEOUT_MS = 300;
 const MIN_TIMEOUT_MS = 30;
 const MAX_TIMEOUT_MS = 400;
 const GRANULARITY_MS = 1;
-/** Segments sent again at a time-out, whatever the window says. */
+/**
+ * Segments sent again at a time-out, whatever the window says; twice as many at each that follows, up to a bound: where
+ * many are lost in a row, two at a time would take seconds to come to the end of it.
+ */
 const PROBE_SEGMENTS = 2;
+const PROBE_SEGMENTS_MAX = 8;
 const INITIAL_CAPACITY = 1_024;
 
 /** Told that a transmission of its segment counts as lost. */
@@ -174,9 +178,10 @@ export class Flight {
     if (congestion.inFlight > 0 && now >= this.#lossAt) this.#detectLoss(now);
     if (congestion.inFlight === 0 || now < this.#timeoutAt()) return;
     this.#timeouts++;
-    this.#probes = PROBE_SEGMENTS;
+    const probes = Math.min(PROBE_SEGMENTS * 2 ** (this.#timeouts - 1), PROBE_SEGMENTS_MAX);
+    this.#probes = probes;
     this.#lastSentAt = now;
-    let left = PROBE_SEGMENTS;
+    let left = probes;
     for (let number = this.#head; number < this.#tail && left > 0; number++) {
       if (this.#state[number & this.#mask] !== OUTSTANDING) continue;
       this.#lose(number & this.#mask);
