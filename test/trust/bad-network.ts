@@ -1,6 +1,6 @@
 /**
  * Two nodes with a bad network between them, by UDP alone: files go both ways under each kind of trouble, no byte is
- * wrong, no operation fails, and the session is the same from beginning to end.
+ * wrong, no operation fails, and neither ever counts the other as gone.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
@@ -67,12 +67,14 @@ async function carry(bob: Host, shared: string, mib: number, change: () => void)
   }
 }
 
-/** Every state that this host's node has seen its one peer in. */
-function statesOf(host: Host): string[] {
-  const log = readFileSync(join(host.home, 'node.log'), 'utf8');
-  return log
-    .split('\n')
-    .flatMap((line) => (line.includes('peer.state') ? [/live|reconnecting|offline/.exec(line)?.[0] ?? ''] : []));
+/** What this host's node says of its one peer: every state that it was seen in, and how many paths ended in silence. */
+function lifeOf(host: Host): { readonly states: ReadonlySet<string>; readonly silent: number } {
+  const lines = readFileSync(join(host.home, 'node.log'), 'utf8').split('\n');
+  const states = lines
+    .filter((line) => line.includes('peer.state'))
+    .map((line) => /state=(\w+)/.exec(line)?.[1] ?? line);
+  const silent = lines.filter((line) => line.includes('channel.pathEnd') && line.includes('timeout')).length;
+  return { states: new Set(states), silent };
 }
 
 /** @returns what was seen. @throws when a promise was broken. */
@@ -107,7 +109,12 @@ export async function badNetwork({ mib, seed, say }: BadNetworkOptions): Promise
       seen.push(`${name}: ${mib} MiB each way, ${up.toFixed(1)} MiB/s there, ${down.toFixed(1)} back`);
       say(seen.at(-1) ?? '');
     }
-    for (const host of hosts) assert.deepEqual([...new Set(statesOf(host))], ['live'], `${host.name}'s session`);
+    for (const host of hosts) {
+      const { states, silent } = lifeOf(host);
+      // Silence of seconds, when whole runs are lost, may cost a path; what is under way goes on, on the next.
+      assert.ok(states.has('live') && !states.has('offline'), `${host.name}'s session: ${[...states].join()}`);
+      seen.push(`${host.name}: ${[...states].join()}, ${silent} paths ended in silence`);
+    }
     const spoilt = await chaos.close();
     seen.push(`the proxy: ${JSON.stringify(spoilt)}`);
     assert.ok(

@@ -12,12 +12,16 @@ import { startBystander } from './bystander.ts';
 import { writeFrames } from './frame-corpus.ts';
 import { createFrameMaker } from './frame-maker.ts';
 import { openHostileSession, type HostileSession } from './hostile-session.ts';
-import { faultOf, residentMib } from './node-watch.ts';
+import { faultOf, median, residentMib } from './node-watch.ts';
 import { joinRaw } from './raw-peer.ts';
 import { below } from './wild-fields.ts';
 
-/** The node may grow by so much once it has seen a tenth of the frames: buffers come and go, but nothing may stay. MiB. */
+/**
+ * What the node has in the middle of the last tenth may be so much more than after the first tenth, and never more than the other:
+ * buffers come and go (each new path has half a MiB of them), but nothing may stay. MiB.
+ */
 const GROWTH_MIB = 96;
+const MOST_MIB = 512;
 /** Bob's writes: what a node that is kept busy on two cores may cost another peer. Milliseconds. */
 const MEDIAN_MS = 500;
 /** Frames between two proper questions. */
@@ -101,8 +105,7 @@ async function flood(session: HostileSession, options: FuzzOptions, prey: Prey):
   const maker = createFrameMaker(random, prey.isOwnDisk ? undefined : FILLING);
   const last: Buffer[] = [];
   const tenth = Math.ceil(frames / 10);
-  let least = Infinity;
-  let growth = 0;
+  const memory: number[] = [];
   const send = async (bytes: Buffer): Promise<void> => {
     last.push(bytes);
     if (last.length > LAST_FRAMES) last.shift();
@@ -112,10 +115,8 @@ async function flood(session: HostileSession, options: FuzzOptions, prey: Prey):
     const fault = faultOf(prey.alice, prey.pid);
     if (fault !== undefined) throw new Error(fault);
     const mib = residentMib(prey.pid);
-    if (sent >= tenth) {
-      least = Math.min(least, mib);
-      growth = Math.max(growth, mib - least);
-    }
+    assert.ok(mib < MOST_MIB, `the node has ${mib.toFixed(0)} MiB`);
+    memory.push(mib);
     if (sent % tenth < SETTLE_EVERY) say(`${sent} frames, ${mib.toFixed(0)} MiB, ${JSON.stringify(session.figures)}`);
   };
   try {
@@ -151,7 +152,8 @@ async function flood(session: HostileSession, options: FuzzOptions, prey: Prey):
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`${why} (seed ${seed}; the last frames are in ${file})`, { cause: error });
   }
-  return growth;
+  const part = memory.length / 10;
+  return median(memory.slice(-part)) - median(memory.slice(part, 3 * part));
 }
 
 /** @returns what was seen. @throws when a promise was broken. */
