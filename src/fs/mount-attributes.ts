@@ -2,7 +2,7 @@
 import { ROOT, type ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
-import type { AttributesReply, KernelFileSystem } from './kernel.ts';
+import type { AttributesReply, KernelFileSystem, RequestContext } from './kernel.ts';
 import { attributesMs, checkReach, withoutSetIds, type MountCore } from './mount-core.ts';
 import { openHandle } from './mount-names.ts';
 import type { MountNode } from './mount-node.ts';
@@ -33,10 +33,10 @@ export function attributeOperations(core: MountCore): AttributeOperations {
     return { attributes: core.attributes(node, found), attributesMs: attributesMs(found, leaseMs) };
   }
 
-  async function getattr(node: MountNode, handle: Handle): Promise<AttributesReply> {
+  async function getattr(node: MountNode, handle: Handle, context: RequestContext): Promise<AttributesReply> {
     const { tree } = core.shareOf(node);
     if (node.gone !== undefined) return reply(node, undefined, node.gone);
-    const path = nodes.pathOf(node);
+    const path = await core.currentPath(node, context);
     if (path === undefined) {
       const open = handle === 0 ? openHandle(node) : handle;
       if (open === 0) throw new PeerfsError('ESTALE', 'the file has no name any more');
@@ -68,14 +68,14 @@ export function attributeOperations(core: MountCore): AttributeOperations {
     return rest;
   }
 
-  function xattrPlace(id: number, name: ByteString, missing: 'ENODATA' | 'EOPNOTSUPP') {
+  async function xattrPlace(id: number, name: ByteString, missing: 'ENODATA' | 'EOPNOTSUPP', context: RequestContext) {
     if (!name.startsWith('user.')) {
       // Labels and access control lists have no counterpart at the peer; saying so keeps programs from asking for each file.
       throw new PeerfsError(name.startsWith('trusted.') ? missing : 'EOPNOTSUPP');
     }
     const node = core.node(id);
     if (node.kind === 'root') throw new PeerfsError(missing);
-    return { tree: core.shareOf(node).tree, path: core.pathOf(node) };
+    return { tree: core.shareOf(node).tree, path: await core.existingPath(node, context) };
   }
 
   return {
@@ -91,7 +91,7 @@ export function attributeOperations(core: MountCore): AttributeOperations {
             return Promise.resolve(reply(node, path, known));
           }
         }
-        return core.wait(context, getattr(node, own));
+        return core.wait(context, getattr(node, own, context));
       } catch (error) {
         return Promise.reject(error instanceof Error ? error : new PeerfsError('EIO'));
       }
@@ -108,7 +108,7 @@ export function attributeOperations(core: MountCore): AttributeOperations {
       const allowed = withoutOwners(node, change);
       const own = handle === undefined ? 0 : core.handles.get(handle).handle;
       const { tree } = core.shareOf(node);
-      const path = nodes.pathOf(node);
+      const path = await core.currentPath(node, context);
       const open = own === 0 && path === undefined ? openHandle(node) : own;
       if (path === undefined && open === 0) throw new PeerfsError('ESTALE', 'the file has no name any more');
       // A change of nothing is a chown(2) of neither owner nor group: where owners pass, it counts as a change at the peer.
@@ -119,7 +119,7 @@ export function attributeOperations(core: MountCore): AttributeOperations {
         }
         return core.wait(
           context,
-          node.kind === 'file' ? getattr(node, own) : Promise.resolve(core.ownAttributes(node)),
+          node.kind === 'file' ? getattr(node, own, context) : Promise.resolve(core.ownAttributes(node)),
         );
       }
       if (allowed.size !== undefined) {
@@ -141,25 +141,25 @@ export function attributeOperations(core: MountCore): AttributeOperations {
     },
 
     getxattr: async (id, name, context) => {
-      const { tree, path } = xattrPlace(id, name, 'ENODATA');
+      const { tree, path } = await xattrPlace(id, name, 'ENODATA', context);
       return core.wait(context, tree.getxattr(path, name));
     },
 
     setxattr: async (id, name, value, flags, context) => {
       core.checkWritable();
-      const { tree, path } = xattrPlace(id, name, 'EOPNOTSUPP');
+      const { tree, path } = await xattrPlace(id, name, 'EOPNOTSUPP', context);
       await core.wait(context, tree.setxattr(path, name, Uint8Array.from(value), flags));
     },
 
     listxattr: async (id, context) => {
       const node = core.node(id);
       if (node.kind === 'root') return [];
-      return core.wait(context, core.shareOf(node).tree.listxattr(core.pathOf(node)));
+      return core.wait(context, core.shareOf(node).tree.listxattr(await core.existingPath(node, context)));
     },
 
     removexattr: async (id, name, context) => {
       core.checkWritable();
-      const { tree, path } = xattrPlace(id, name, 'ENODATA');
+      const { tree, path } = await xattrPlace(id, name, 'ENODATA', context);
       await core.wait(context, tree.removexattr(path, name));
     },
   };

@@ -18,9 +18,10 @@ import type {
 } from './kernel.ts';
 import type { Logger } from '../log.ts';
 import { MountHandles } from './mount-handles.ts';
-import type { MountedShare, MountNode } from './mount-node.ts';
+import type { Link, MountedShare, MountNode } from './mount-node.ts';
 import { MountNodes } from './mount-nodes.ts';
 import { FOLDER_IDENTITY, PeerFolder, type MountedPeer, type PeerDirectory } from './mount-peers.ts';
+import { isSameFile } from './remote-file.ts';
 import type { RemoteTree } from './remote-tree.ts';
 
 /** Tuning: how long the kernel may keep what we know without asking anybody (peers' folders), milliseconds. */
@@ -122,6 +123,47 @@ export class MountCore {
     const path = this.nodes.pathOf(node);
     if (path === undefined) throw new PeerfsError('ESTALE', 'the file has no name any more');
     return path;
+  }
+
+  /**
+   * The path of a name that the file still has, as far as is known; undefined if it has none. Of several names others may
+   * have removed or replaced some: the peer is asked where no lease covers one of them.
+   */
+  async currentPath(node: MountNode, context: RequestContext): Promise<ByteString | undefined> {
+    if (node.links.length > 1) await this.wait(context, this.#settleName(node));
+    return this.nodes.pathOf(node);
+  }
+
+  /** @throws PeerfsError ESTALE if the node has no name any more. */
+  async existingPath(node: MountNode, context: RequestContext): Promise<ByteString> {
+    if (node.links.length > 1) await this.wait(context, this.#settleName(node));
+    return this.pathOf(node);
+  }
+
+  async #settleName(node: MountNode): Promise<void> {
+    const { tree } = this.shareOf(node);
+    const isHere = (found: Attributes | null | undefined) =>
+      found && node.identity !== undefined && isSameFile(found, node.identity);
+    const covered = node.links.find((link) => isHere(tree.known(this.#pathOfLink(link))));
+    if (covered !== undefined) {
+      this.nodes.prefer(node, covered);
+      return;
+    }
+    for (const link of [...node.links]) {
+      const found = await tree.getattr(this.#pathOfLink(link), 0).catch((error: unknown) => {
+        if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') throw error;
+        return undefined;
+      });
+      if (isHere(found)) {
+        this.nodes.prefer(node, link);
+        return;
+      }
+      if (this.nodes.child(link.parent, link.name) === node) this.nodes.unlink(link.parent, link.name);
+    }
+  }
+
+  #pathOfLink({ parent, name }: Link): ByteString {
+    return join(this.pathOf(parent), name);
   }
 
   /** The path of a name. @throws PeerfsError ENAMETOOLONG, ENOENT, ESTALE. */

@@ -122,10 +122,10 @@ export function fileOperations(core: MountCore): FileOperations {
       const node = core.node(id);
       if (intent.write || intent.truncate) core.checkWritable();
       const { tree } = core.shareOf(node);
-      if (nodes.pathOf(node) === undefined) {
+      const path = await core.currentPath(node, context);
+      if (path === undefined) {
         return core.wait(context, openedAgain(node, tree, intent), ({ handle }) => release(handle));
       }
-      const path = core.pathOf(node);
       const isPlain = intent.read && !intent.write && !intent.truncate && !intent.append && !intent.direct;
       const known = isPlain ? tree.openKnown(path, flagsOf(intent)) : undefined;
       if (known !== undefined) return openedSmall(node, tree, intent, known);
@@ -137,6 +137,10 @@ export function fileOperations(core: MountCore): FileOperations {
         wantBytes: wantBytes(node, intent),
       };
       const reply = tree.open(path, options).then(async (file) => {
+        if (node.identity !== undefined && !isSameFile(node.identity, file.attributes)) {
+          void tree.release(file.handle).catch(() => undefined);
+          throw new PeerfsError('ENOENT', 'another file stands at its path');
+        }
         if (intent.killPrivileges && intent.truncate) {
           node.mode = file.attributes.mode;
           await dropSetIds(node, tree, file.handle).catch((error: unknown) => {

@@ -55,7 +55,8 @@ function namesStale(core: MountCore, node: MountNode): void {
   for (const [name, until] of node.absent ?? []) if (until > now) core.notifier?.invalidateEntry(node.id, name);
   node.absent = undefined;
   for (const [name, child] of node.children ?? []) {
-    if (child.share !== node.share || child.keptUntil <= now) continue;
+    // Of a file of several names it is not known which of them the kernel was told to forget.
+    if (child.share !== node.share || (child.keptUntil <= now && child.links.length < 2)) continue;
     child.keptUntil = 0;
     core.notifier?.invalidateEntry(node.id, name);
     // Its attributes were covered by the same lease.

@@ -81,7 +81,7 @@ export function nameOperations(core: MountCore): NameOperations {
     readlink: async (id, context) => {
       const node = core.node(id);
       const share = core.shareOf(node);
-      const target = await core.wait(context, share.tree.readlink(core.pathOf(node)));
+      const target = await core.wait(context, share.tree.readlink(await core.existingPath(node, context)));
       // The kernel would read up to there, and what was judged is not what it follows.
       if (target.length === 0 || target.includes(0)) throw new PeerfsError('EIO', 'no legal target of a link');
       if (!core.areLinksVerbatim && !staysInside(target, nodes.depthOf(node))) {
@@ -113,7 +113,7 @@ export function nameOperations(core: MountCore): NameOperations {
       const node = core.node(id);
       const place = core.place(newParent, newName, 'EEXIST');
       if (node.share !== place.share) throw new PeerfsError('EXDEV', 'another share');
-      const path = nodes.pathOf(node);
+      const path = await core.currentPath(node, context);
       const open = path === undefined ? openHandle(node) : 0;
       if (path === undefined && open === 0) throw new PeerfsError('ENOENT');
       return make(place, context, place.tree.link(path ?? ROOT, open, place.path));

@@ -7,7 +7,7 @@ import { ROOT } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
 import { ROOT_NODE, type NodeId } from './kernel.ts';
-import type { MountedShare, MountNode, PeerNames } from './mount-node.ts';
+import type { Link, MountedShare, MountNode, PeerNames } from './mount-node.ts';
 import { isSameFile, type FileIdentity } from './remote-file.ts';
 
 /** Names told to the kernel as not there, of one directory, at most; with more, none is told to keep. */
@@ -139,6 +139,11 @@ export class MountNodes {
     parent.children?.delete(name);
     node.links = node.links.filter((link) => link.parent !== parent || link.name !== name);
     return node;
+  }
+
+  /** Of the node's names, this one stands for it from now on. */
+  prefer(node: MountNode, link: Link): void {
+    if (node.links.includes(link)) node.links = [link, ...node.links.filter((other) => other !== link)];
   }
 
   /** We removed the directory. @param last its attributes before, if known. */

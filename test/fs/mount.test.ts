@@ -244,6 +244,57 @@ test('hard links are one node', async () => {
   await fixture.close();
 });
 
+test('of a file of several names one goes on when another client removes or replaces another', async () => {
+  for (const kept of ['f', 'g']) {
+    const fixture = createFixture(['alice']);
+    const { mount, told } = fixture;
+    const { server } = peerOf(fixture);
+    await writeFile(server.memory.local, p('f'), text('one file'));
+    await server.memory.local.link(p('f'), 0, p('g'));
+    const alice = await find(mount, 'alice');
+    const [node, other] = [(await find(mount, 'alice/f')).node, (await find(mount, 'alice/g')).node];
+    assert.equal(node, other);
+    const lost = kept === 'f' ? 'g' : 'f';
+    const elsewhere = server.connect().tree;
+    await elsewhere.unlink(p(lost));
+    await settle();
+    assert.ok(told.includes(`entry ${alice.node} f`) && told.includes(`entry ${alice.node} g`), told.join());
+    const opened = await mount.open(node, READ, context);
+    assert.equal(Buffer.concat(await mount.read(opened.handle, 0, 20, context)).toString(), 'one file');
+    await mount.release(opened.handle);
+    // The kernel may still hold the name when it opens.
+    await find(mount, `alice/${kept}`);
+    await server.memory.local.link(p(kept), 0, p(lost));
+    await find(mount, `alice/${lost}`);
+    await elsewhere.unlink(p(lost));
+    await writeFile(elsewhere, p(lost), text('another'));
+    const truncated = await mount.open(node, { ...WRITE, truncate: true }, context);
+    await mount.release(truncated.handle);
+    assert.equal((await mount.getattr(node, undefined, context)).attributes.size, 0);
+    assert.equal((await readFile(server.memory.local, p(lost))).toString(), 'another');
+    assert.equal(
+      (await mount.getattr((await find(mount, `alice/${lost}`)).node, undefined, context)).attributes.size,
+      7,
+    );
+    await fixture.close();
+  }
+});
+
+test('where another file stands under the name that is opened, the kernel looks again', async () => {
+  const fixture = createFixture(['alice']);
+  const { mount } = fixture;
+  const { memory } = peerOf(fixture).server;
+  await writeFile(memory.local, p('f'), text('old'));
+  const { node } = await find(mount, 'alice/f');
+  await memory.local.unlink(p('f'));
+  await writeFile(memory.local, p('f'), text('new'));
+  await fails(mount.open(node, WRITE, context), 'ESTALE');
+  const again = await mount.open((await find(mount, 'alice/f')).node, READ, context);
+  assert.equal(Buffer.concat(await mount.read(again.handle, 0, 20, context)).toString(), 'new');
+  await mount.release(again.handle);
+  await fixture.close();
+});
+
 test('a file that is removed while open goes on', async () => {
   const fixture = createFixture(['alice']);
   const { mount } = fixture;
