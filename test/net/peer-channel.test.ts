@@ -94,7 +94,7 @@ describe('peer channel: calls', () => {
     const { clock, client, link } = createChannelPair({});
     link();
     await clock.run(10);
-    const long = watch(client.call('rmdir', { share: 0, path: 'x'.repeat(5000) as ByteString }));
+    const long = watch(client.call('rmdir', { share: 0, path: 'x'.repeat(9000) as ByteString }));
     const payload = watch(client.call('rmdir', rmdir, { payload: Buffer.alloc(1) }));
     await clock.run(1);
     assert.equal(long.code, 'ENAMETOOLONG');
