@@ -2,6 +2,7 @@
  * Time as a dependency. Protocol code takes `now` as an argument; code that must wait takes a Clock, so that a
  * test can run it under a manual one (test/manual-clock.ts).
  */
+import { uptime } from 'node:os';
 
 export interface Timer {
   /** Idempotent; after it the callback does not run. */
@@ -9,7 +10,7 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Milliseconds with fractions, monotonic, from an arbitrary origin. */
+  /** Milliseconds with fractions, monotonic, from an arbitrary origin; goes on while the computer sleeps. */
   now(): number;
   /** Milliseconds since the Unix epoch; may jump. */
   wallMs(): number;
@@ -17,8 +18,46 @@ export interface Clock {
   after(delayMs: number, expired: () => void): Timer;
 }
 
+/** What a clock that goes on through sleep is made of, milliseconds. */
+export interface TimeSources {
+  /** Cheap; stands still while the computer sleeps. */
+  monotonic(): number;
+  /** Cheap; jumps when it is set. */
+  wall(): number;
+  /** Goes on while the computer sleeps; in steps of up to a second. */
+  sinceBoot(): number;
+}
+
+/** The wall clock and the monotonic one drift apart by less between two looks, unless one of them stood or was set. */
+const DRIFT_MS = 1000;
+
+/**
+ * @returns now(): node's clock is CLOCK_MONOTONIC, which does not count a laptop's sleep, while leases at a peer end. That
+ * the wall clock got ahead says that something happened; the time since boot says how much of it was sleep.
+ */
+export function awakeAndAsleep({ monotonic, wall, sinceBoot }: TimeSources): () => number {
+  let ahead = wall() - monotonic();
+  const bootAhead = sinceBoot() - monotonic();
+  let slept = 0;
+  return () => {
+    const time = monotonic();
+    const drift = wall() - time - ahead;
+    if (drift > DRIFT_MS || drift < -DRIFT_MS) {
+      ahead += drift;
+      const away = sinceBoot() - time - bootAhead;
+      // Never backwards, and nothing for the steps that it goes by.
+      if (away > slept + DRIFT_MS) slept = away;
+    }
+    return time + slept;
+  };
+}
+
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now: awakeAndAsleep({
+    monotonic: () => performance.now(),
+    wall: () => Date.now(),
+    sinceBoot: () => uptime() * 1000,
+  }),
   wallMs: () => Date.now(),
   after(delayMs, expired) {
     const timer = setTimeout(expired, delayMs);

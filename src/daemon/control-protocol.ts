@@ -170,6 +170,8 @@ export interface NodeStatus {
   readonly eventLoopDelayMs: { readonly mean: number; readonly p99: number; readonly max: number };
   readonly memory: { readonly rssBytes: number; readonly heapBytes: number; readonly externalBytes: number };
   /** What the user should know about: a mount that ended by itself, a share whose folder is gone. */
+  /** Copies of what could not be written to a peer, because others had changed the file. */
+  readonly conflicts: { readonly directory: string; readonly copies: number };
   readonly warnings: readonly string[];
 }
 

@@ -24,6 +24,8 @@ export interface Home {
   readonly logFile: string;
   /** Where peers' inboxes are unless the settings say otherwise. */
   readonly inbox: string;
+  /** Copies of what could not be written to a peer any more. */
+  readonly conflicts: string;
 }
 
 /** What `--home`, `PEERFS_HOME` and the XDG base directory specification say, in this order. */
@@ -49,6 +51,7 @@ export function homeAt(directory: string): Home {
     pidFile: join(real, 'node.pid'),
     logFile: join(real, 'node.log'),
     inbox: join(real, 'inbox'),
+    conflicts: join(real, 'conflicts'),
   };
 }
 

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants, rmSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
+import { toText } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { useAead } from '../crypto/aead.ts';
 import { peerIdOf } from '../crypto/identity.ts';
@@ -24,6 +25,7 @@ import { tryLockFile } from '../sys/file-lock.ts';
 import { descriptorLimit, keepMemoryPrivate } from '../sys/process-limits.ts';
 import { opensslAead, opensslInPlace } from '../sys/openssl.ts';
 import { toPetname, type Config } from './config.ts';
+import { createConflictCopies } from './conflict-copies.ts';
 import { openControlSocket } from './control.ts';
 import type { MountStatus, NodeStatus } from './control-protocol.ts';
 import { startDiscovery } from './discovery.ts';
@@ -192,6 +194,15 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     toEnd.push(() => endpoint.close());
     const reach = early.open(endpoint);
     toEnd.push(() => reach.close());
+    const conflicts = createConflictCopies({
+      directory: home.conflicts,
+      clock,
+      log,
+      onCopy: (petname, name) => {
+        const of = `${toText(name)} of ${petname}`;
+        warn(`others changed ${of} before what was written to it arrived: that is kept in ${home.conflicts}`);
+      },
+    });
     const peers = createPeers({
       store,
       shares,
@@ -205,6 +216,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       signalling: (peer, channel, link) => reach.signalling(peer, channel, link),
       mailbox: createMailbox({ clock, allowed: () => config.mailbox }),
       commonPeers: reach.commonPeers,
+      onRefused: conflicts.keep,
       onEvent: (event) => watch.emit(event),
       clock,
       log,
@@ -274,6 +286,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       shares: store.shares().length,
       counters: { ...endpoint.counters, ...discovery?.counters, ...peers.counters() },
       ...load.status(),
+      conflicts: { directory: conflicts.directory, copies: conflicts.count() },
       warnings,
     });
 

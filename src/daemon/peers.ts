@@ -9,6 +9,7 @@ import type { LeaseTable } from '../fs/leases.ts';
 import type { HandleBudget } from '../fs/served-handles.ts';
 import type { MountedPeer, PeerDirectory } from '../fs/mount-peers.ts';
 import { createRemotePeer } from '../fs/remote-peer.ts';
+import type { RefusedWrite } from '../fs/remote-share.ts';
 import { createServing } from '../fs/serve.ts';
 import type { ShareProvider } from '../fs/shared-folder.ts';
 import type { Logger } from '../log.ts';
@@ -46,6 +47,8 @@ export interface PeersOptions {
   readonly mailbox: Mailbox;
   /** Who of our peers carries signals for us. */
   readonly commonPeers: CommonPeers;
+  /** What was written to a peer's file cannot go there any more. */
+  readonly onRefused: (petname: string, write: RefusedWrite) => void;
   /** Something happened that `watch` tells. */
   readonly onEvent: (event: PeerEvent) => void;
   readonly clock: Clock;
@@ -101,7 +104,8 @@ export function createPeers(options: PeersOptions): Peers {
       clock,
       log,
     });
-    const remote = createRemotePeer({ channel, clock, log });
+    const refused = (write: RefusedWrite) => options.onRefused(record.name, write);
+    const remote = createRemotePeer({ channel, refused, clock, log });
     const serving = createServing({ channel, shares, leases, budget, clock, log });
     const link = options.link(record, channel);
     const signalling = options.signalling(record, channel, link);

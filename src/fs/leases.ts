@@ -42,9 +42,12 @@ interface PendingRecall {
   readonly settled: Promise<void>;
 }
 
-/** A path that follows renames: an open handle's. */
-export interface FollowedPath {
+/** An open handle of a peer. */
+export interface FollowedFile {
+  /** Follows renames. */
   path: ByteString;
+  /** Others changed the contents after the leases of the peer had ended while it was away. */
+  isOvertaken: boolean;
 }
 
 export interface LeaseTableOptions {
@@ -86,11 +89,10 @@ export class TreeLeases {
   change = 1;
   /** What calls of peers concern, and who may answer for names itself. */
   readonly soles: SoleLeases;
-  /** Paths of open handles. */
-  readonly followed = new Set<FollowedPath>();
   readonly #tree: WatchedTree;
   readonly #clock: Clock;
   readonly #directories = new Map<ByteString, LeasedDirectory>();
+  readonly #followed = new Map<LeaseHolder, Set<FollowedFile>>();
   readonly #byHolder = new Map<LeaseHolder, Set<ByteString>>();
   readonly #unwatchable = new Map<ByteString, number>();
   readonly #pending = new Set<PendingRecall>();
@@ -157,6 +159,7 @@ export class TreeLeases {
    */
   changed(by: LeaseHolder | undefined, changes: readonly TreeChange[]): Promise<void> | undefined {
     this.change += 1;
+    this.#overtake(by, changes);
     if (this.#directories.size === 0 && this.#pending.size === 0) return undefined;
     const waiting: Promise<void>[] = [];
     for (const recall of this.#pending) {
@@ -171,11 +174,24 @@ export class TreeLeases {
     return Promise.all(waiting).then(() => undefined);
   }
 
+  follow(holder: LeaseHolder, file: FollowedFile): void {
+    const files = this.#followed.get(holder);
+    if (files === undefined) this.#followed.set(holder, new Set([file]));
+    else files.add(file);
+  }
+
+  unfollow(holder: LeaseHolder, file: FollowedFile): void {
+    const files = this.#followed.get(holder);
+    if (files?.delete(file) === true && files.size === 0) this.#followed.delete(holder);
+  }
+
   /** A name was moved: open handles follow. */
   renamed(from: ByteString, to: ByteString, exchange: boolean): void {
-    for (const file of this.followed) {
-      if (isBelow(file.path, from)) file.path = (to + file.path.slice(from.length)) as ByteString;
-      else if (exchange && isBelow(file.path, to)) file.path = (from + file.path.slice(to.length)) as ByteString;
+    for (const files of this.#followed.values()) {
+      for (const file of files) {
+        if (isBelow(file.path, from)) file.path = (to + file.path.slice(from.length)) as ByteString;
+        else if (exchange && isBelow(file.path, to)) file.path = (from + file.path.slice(to.length)) as ByteString;
+      }
     }
   }
 
@@ -237,6 +253,15 @@ export class TreeLeases {
     if (leased.holders.size === 0) {
       this.#directories.delete(directory);
       this.#tree.unwatch(directory);
+    }
+  }
+
+  #overtake(by: LeaseHolder | undefined, changes: readonly TreeChange[]): void {
+    for (const [holder, files] of this.#followed) {
+      if (holder === by || holder.isLive() || holder.term.endsAt > this.#clock.now()) continue;
+      for (const file of files) {
+        if (changes.some(({ path, what }) => path === file.path && what & RECALL.contents)) file.isOvertaken = true;
+      }
     }
   }
 

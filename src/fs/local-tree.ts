@@ -13,7 +13,7 @@ import { codeOf, PeerfsError, type ErrorCode } from '../errors.ts';
 import { recycle, takeFrame } from '../frame-pool.ts';
 import { silentLogger, type Logger } from '../log.ts';
 import { copyRange, isInMemory, readAt, readCached, seek, WHENCE } from '../sys/file-data.ts';
-import { sizeOf } from '../sys/files.ts';
+import { versionOf } from '../sys/files.ts';
 import { ListingReader, MAX_RECORD_BYTES } from '../wire/listing.ts';
 import { FALLOCATE, LIMITS, OPEN, RECALL, type Attributes } from '../wire/schema.ts';
 import { openDiskTree, type DiskTree } from './disk-thread.ts';
@@ -39,7 +39,7 @@ import type {
   ReadFiles,
   TreeChange,
   WatchedTree,
-  WriteResult,
+  FinalWrite,
 } from './tree.ts';
 import { WriteRoom } from './write-room.ts';
 
@@ -271,7 +271,7 @@ class Local implements LocalTree {
     const bytes = length <= POOLED_BYTES ? Buffer.allocUnsafe(length) : takeFrame(length);
     let done = length <= CACHED_BYTES ? readNow(open, bytes, offset) : 0;
     const isAll = done === length || (length <= CACHED_BYTES && open.reads === 'at once');
-    if (!isAll && (done === 0 || offset + done < sizeOf(open.descriptor))) {
+    if (!isAll && (done === 0 || offset + done < versionOf(open.descriptor).size)) {
       // Regular files alone are opened: less than asked for means the end.
       done = await this.#using(open, async () => (await readFd(open.descriptor, bytes, 0, length, offset)).bytesRead);
     }
@@ -304,7 +304,7 @@ class Local implements LocalTree {
     return { files, bytes: parts.length === 1 && only !== undefined ? only : Buffer.concat(parts) };
   }
 
-  async write(handle: Handle, offset: number, bytes: Uint8Array): Promise<WriteResult> {
+  async write(handle: Handle, offset: number, bytes: Uint8Array): Promise<FinalWrite> {
     const open = this.#handle(handle);
     if ((open.flags & OPEN.write) === 0) throw new PeerfsError('EBADF', 'not open for writing');
     const appends = (open.flags & OPEN.append) !== 0;
@@ -312,7 +312,7 @@ class Local implements LocalTree {
       if (appends) return this.#append(open, bytes);
       open.writes ??= new LocalWrites(open.descriptor);
       await open.writes.write(offset, bytes);
-      return { size: sizeOf(open.descriptor), end: offset + bytes.length };
+      return { ...versionOf(open.descriptor), end: offset + bytes.length };
     };
     return this.#writing(open, this.#within(handle, open, appends ? undefined : offset, bytes.length, put));
   }
@@ -541,13 +541,13 @@ class Local implements LocalTree {
   }
 
   /** One after the other, because the position after it is asked of the descriptor. */
-  async #append(open: LocalHandle, bytes: Uint8Array): Promise<WriteResult> {
+  async #append(open: LocalHandle, bytes: Uint8Array): Promise<FinalWrite> {
     const append = async () => {
       let done = 0;
       while (done < bytes.length) {
         done += (await writeFd(open.descriptor, bytes, done, bytes.length - done, null)).bytesWritten;
       }
-      return { size: sizeOf(open.descriptor), end: seek(open.descriptor, 0, WHENCE.CURRENT) };
+      return { ...versionOf(open.descriptor), end: seek(open.descriptor, 0, WHENCE.CURRENT) };
     };
     const result = open.appended.then(append);
     open.appended = result.catch(() => undefined);

@@ -8,6 +8,7 @@ import type { Contents } from './contents-memory.ts';
 import type { Creation } from './creation.ts';
 import type { ReadAhead } from './remote-read-ahead.ts';
 import type { WriteBuffer } from './remote-write-buffer.ts';
+import type { Version } from './tree.ts';
 
 /** What makes two names the same file within a share. */
 export interface FileIdentity {
@@ -36,6 +37,8 @@ export interface RemoteFile {
   readonly writes: WriteBuffer<RemoteHandle>;
   /** Bytes, as last heard. */
   size: number;
+  /** As our last change left it at the server, or as it was heard of when nothing was unwritten; undefined: not at the server. */
+  version: Version | undefined;
   /** Counts our changes of the contents: a read asked for before one says nothing of the size after it. */
   changes: number;
 }
@@ -66,6 +69,17 @@ export interface RemoteHandle {
   isLeased: boolean;
   readonly epoch: number;
 }
+
+/** The server said this after one of our writes; answers come in any order. */
+export function noteWritten(file: RemoteFile, { size, mtimeSec, mtimeNsec }: Version): void {
+  const { version } = file;
+  const since =
+    version === undefined ? 1 : mtimeSec - version.mtimeSec || mtimeNsec - version.mtimeNsec || size - version.size;
+  if (since > 0) file.version = { size, mtimeSec, mtimeNsec };
+}
+
+export const isSameVersion = (a: Version, b: Version): boolean =>
+  a.size === b.size && a.mtimeSec === b.mtimeSec && a.mtimeNsec === b.mtimeNsec;
 
 /** Flags for opening a file again that is open already. */
 export const reopenFlags = (flags: number): number => flags & ~(OPEN.create | OPEN.exclusive | OPEN.truncate);

@@ -8,8 +8,8 @@ import { codeOf, codeOfWire, PeerfsError } from '../errors.ts';
 import type { CallResult } from '../net/channel.ts';
 import { LIMITS, OPEN, type Attributes } from '../wire/schema.ts';
 import type { Contents } from './contents-memory.ts';
-import type { Creation } from './creation.ts';
-import { isSameFile, type FileIdentity, type RemoteFile, type RemoteHandle } from './remote-file.ts';
+import { isProvisional, type Creation } from './creation.ts';
+import { isSameFile, noteWritten, type FileIdentity, type RemoteFile, type RemoteHandle } from './remote-file.ts';
 import { checkWhole, RemoteHandles } from './remote-handles.ts';
 import { RemoteLocks } from './remote-locks.ts';
 import type { FilePrefetch } from './remote-prefetch.ts';
@@ -83,6 +83,7 @@ export class RemoteFileOperations {
       open.isLost = false;
       open.isLeased = reply.leaseMs > 0 && this.#share.order.isNameCurrent(path, sentAt, reply.change);
       file.size = Math.max(reply.attributes.size, file.writes.dirtyEnd);
+      file.version = reply.attributes;
       if (reply.failure !== 0) file.writes.fail(open, new PeerfsError(codeOfWire(reply.failure)));
       this.#share.arrived(creation, sentAt, reply);
     });
@@ -123,6 +124,7 @@ export class RemoteFileOperations {
     if (!created && flags & OPEN.truncate) share.changedContents(file);
     const contents = created || !isCurrent ? undefined : this.#learnOpened(path, reply, payload);
     file.size = reply.attributes.size;
+    file.version = reply.attributes;
     if (payload.length > 0 && isCurrent) open.readAhead.seed(payload, wantBytes);
     const opened = { handle, created, attributes: reply.attributes, firstBytes: payload };
     return contents === undefined ? opened : { ...opened, contents };
@@ -244,6 +246,7 @@ export class RemoteFileOperations {
     );
     this.#share.changedContents(open.file);
     open.file.size = reply.attributes.size;
+    noteWritten(open.file, reply.attributes);
   }
 
   async seek(handle: Handle, offset: number, whence: number): Promise<number> {
@@ -281,6 +284,7 @@ export class RemoteFileOperations {
     if (reply.copied > length) throw new PeerfsError('EIO', 'the peer copied more than it was asked to');
     this.#share.changedContents(to.file);
     to.file.size = reply.size;
+    noteWritten(to.file, reply);
     to.hasWritten = true;
     return reply.copied;
   }
@@ -322,9 +326,11 @@ export class RemoteFileOperations {
       identity: identityOf(attributes),
       handles: new Set(),
       size: attributes.size,
+      version: isProvisional(attributes) ? undefined : attributes,
       changes: 0,
       writes: new WriteBuffer<RemoteHandle>(
-        (open, offset, bytes) => this.#send(open, offset, bytes).then(() => undefined),
+        this.#share.clock,
+        (open, offset, bytes) => this.#sendBuffered(open, offset, bytes),
         () => this.#share.changedContents(file),
       ),
     };
@@ -411,18 +417,29 @@ export class RemoteFileOperations {
     return result;
   }
 
+  async #sendBuffered(open: RemoteHandle, offset: number, bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#send(open, offset, bytes);
+    } catch (error) {
+      if (codeOf(error) === 'ESTALE') this.#share.refused({ file: open.file, path: open.path, offset, bytes });
+      throw error;
+    }
+  }
+
   async #send(open: RemoteHandle, offset: number, bytes: Uint8Array): Promise<WriteResult> {
     // Written twice at the same place is written once; appended twice is not.
     const canRepeat = (open.flags & OPEN.append) === 0;
     const { reply } = await this.#handles.through(open, canRepeat, (handle) =>
       this.#share.call('write', { handle, offset }, { payload: bytes }),
     );
+    noteWritten(open.file, reply);
     return { size: reply.size, end: reply.end };
   }
 
   /** Remembers what was heard of the file, if it is sure that it still stands at its path. */
   #learnThrough(open: RemoteHandle, sentAt: number, reply: LearnedAttributes): void {
     open.file.size = reply.attributes.size;
+    if (!open.file.writes.isDirty) open.file.version = reply.attributes;
     if (this.isNamed(open, open.path, reply.attributes)) this.#share.learn(open.path, sentAt, reply);
   }
 

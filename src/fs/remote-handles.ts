@@ -3,13 +3,17 @@
  *
  * A handle outlives a restart of the server (and our own absence for longer than the lease): it is opened again by
  * path, and if another file stands there it is ESTALE. Bytes that the old server process had are in its kernel's hands.
- * Locks do not survive: input and output through a handle that had some fails with EIO.
+ * Locks do not survive: input and output through a handle that had some fails with EIO. Nor do writes that waited for
+ * longer than a lease if others changed the file meanwhile: ESTALE.
  */
 import type { ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
-import { dropContents, isSameFile, reopenFlags, type RemoteHandle } from './remote-file.ts';
+import { dropContents, isSameFile, isSameVersion, reopenFlags, type RemoteFile, type RemoteHandle } from './remote-file.ts';
 import type { RemoteShare } from './remote-share.ts';
-import type { Handle } from './tree.ts';
+import type { Handle, Version } from './tree.ts';
+
+/** The shortest lease: what waited for less has not outlived any. */
+const OUTLIVED_MS = 15_000;
 
 export class RemoteHandles {
   readonly #share: RemoteShare;
@@ -133,8 +137,20 @@ export class RemoteHandles {
       this.#share.releases.add(reply.handle);
       throw new PeerfsError('ESTALE', 'another file stands at its path');
     }
+    if (this.#isOvertaken(open.file, reply.attributes)) {
+      this.#share.releases.add(reply.handle);
+      throw new PeerfsError('ESTALE', 'others changed the file while writes to it waited');
+    }
     open.number = reply.handle;
     open.isLost = false;
+    if (!open.file.writes.isDirty) open.file.version = reply.attributes;
+  }
+
+  /** Whether something was written here before our leases ended, and others have changed the file since. */
+  #isOvertaken({ writes, version }: RemoteFile, now: Version): boolean {
+    const { oldestAt } = writes;
+    if (oldestAt === undefined || version === undefined || isSameVersion(version, now)) return false;
+    return this.#share.clock.now() - oldestAt > OUTLIVED_MS;
   }
 }
 

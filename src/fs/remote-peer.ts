@@ -8,10 +8,13 @@ import type { Channel, Handlers, PushHandlers } from '../net/channel.ts';
 import type { ShareInfo } from '../wire/schema.ts';
 import { ContentsMemory } from './contents-memory.ts';
 import { PeerLease } from './remote-lease.ts';
+import type { RefusedWrite } from './remote-share.ts';
 import { createRemoteTree, type RemoteTree } from './remote-tree.ts';
 
 export interface RemotePeerOptions {
   readonly channel: Channel;
+  /** Told of writes that were refused after they were answered for. */
+  readonly refused?: (write: RefusedWrite) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -36,7 +39,7 @@ export interface RemotePeer {
 }
 
 /** Usage: `channel.serve({ ...serving.handlers, ...remotePeer.handlers }, remotePeer.pushHandlers)`. */
-export function createRemotePeer({ channel, clock, log }: RemotePeerOptions): RemotePeer {
+export function createRemotePeer({ channel, refused, clock, log }: RemotePeerOptions): RemotePeer {
   const trees = new Map<number, RemoteTree>();
   const listeners = new Set<() => void>();
   const contents = new ContentsMemory();
@@ -96,7 +99,7 @@ export function createRemotePeer({ channel, clock, log }: RemotePeerOptions): Re
     tree: (share) => {
       let tree = trees.get(share);
       if (tree === undefined) {
-        tree = createRemoteTree({ channel, share, lease, contents, clock, log });
+        tree = createRemoteTree({ channel, share, lease, contents, refused, clock, log });
         trees.set(share, tree);
       }
       return tree;

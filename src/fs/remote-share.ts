@@ -32,8 +32,21 @@ export interface RemoteShareOptions {
   readonly lease: PeerLease;
   /** For contents of small files; all shares of the peer have one. */
   readonly contents?: ContentsMemory;
+  readonly refused?: ((write: RefusedWrite) => void) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** What a program wrote, was answered for, and is lost to the file: another stands there, or others have changed it. */
+export interface RefusedWrite {
+  readonly share: number;
+  /** Within the share. */
+  readonly path: ByteString;
+  /** The same object for all writes to one file while it is open. */
+  readonly file: object;
+  readonly offset: number;
+  /** The receiver's to keep. */
+  readonly bytes: Uint8Array;
 }
 
 /** What the reply to a change of names says of their directories. */
@@ -97,7 +110,10 @@ export class RemoteShare {
   readonly #listeners = new Set<InvalidateListener>();
   readonly #madeListeners = new Set<MadeListener>();
 
-  constructor({ channel, share, lease, contents, clock, log }: RemoteShareOptions) {
+  readonly #refused: ((write: RefusedWrite) => void) | undefined;
+
+  constructor({ channel, share, lease, contents, refused, clock, log }: RemoteShareOptions) {
+    this.#refused = refused;
     this.channel = channel;
     this.share = share;
     this.lease = lease;
@@ -152,7 +168,10 @@ export class RemoteShare {
     if (leaseMs === 0 || file?.writes.isDirty === true) {
       this.cache.forgetAttributes(path);
     } else if (this.order.isCurrent(path, sentAt, change)) {
-      if (file !== undefined) file.size = attributes.size;
+      if (file !== undefined) {
+        file.size = attributes.size;
+        file.version = attributes;
+      }
       this.cache.put(path, attributes);
     }
   }
@@ -306,6 +325,12 @@ export class RemoteShare {
       dropContents(handle);
       this.changedFile(handle.path);
     }
+  }
+
+  /** What a program wrote cannot go where it was written to any more. */
+  refused(write: Omit<RefusedWrite, 'share'>): void {
+    this.log.warn('write-refused', { bytes: write.bytes.length });
+    this.#refused?.({ ...write, share: this.share });
   }
 
   /** Waits until nothing of the files open at `path` is unwritten, unless that is much and `isUrgent`. */

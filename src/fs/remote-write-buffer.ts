@@ -6,6 +6,7 @@
  * What a write leaves here is lost if this node dies before it has reached the server, as it is with a local file if the
  * machine dies before fsync(2).
  */
+import type { Clock } from '../clock.ts';
 import { LIMITS } from '../wire/schema.ts';
 
 /** Tuning, bytes. */
@@ -35,6 +36,8 @@ interface Piece<H> {
   readonly start: number;
   end: number;
   readonly bytes: Uint8Array;
+  /** When its first byte was written, Clock.now(). */
+  readonly at: number;
 }
 
 /** @param H the handle that writes. */
@@ -50,10 +53,16 @@ export class WriteBuffer<H> {
   #whenRoom: (() => void)[] = [];
   #whenDrained: (() => void)[] = [];
 
+  readonly #clock: Clock;
   readonly #onClean: () => void;
 
   /** @param onClean called each time the last byte has reached the server or failed. */
-  constructor(send: (by: H, offset: number, bytes: Uint8Array) => Promise<void>, onClean: () => void) {
+  constructor(
+    clock: Clock,
+    send: (by: H, offset: number, bytes: Uint8Array) => Promise<void>,
+    onClean: () => void,
+  ) {
+    this.#clock = clock;
     this.#send = send;
     this.#onClean = onClean;
   }
@@ -64,6 +73,13 @@ export class WriteBuffer<H> {
 
   get bufferedBytes(): number {
     return this.#bufferedBytes;
+  }
+
+  /** When the oldest of what is not at the server yet was written, Clock.now(); undefined if there is none. */
+  get oldestAt(): number | undefined {
+    // They are sent in the order in which they were begun.
+    for (const { at } of this.#inFlight) return at;
+    return (this.#queue[0] ?? this.#open)?.at;
   }
 
   /** Position behind the last byte that is not at the server yet; 0 if there is none. */
@@ -88,7 +104,7 @@ export class WriteBuffer<H> {
         const start = offset + position;
         // A small write gets a small buffer unless more is likely to follow.
         const room = this.#inFlight.size === 0 ? Math.min(PIECE, bytes.length - position) : PIECE;
-        piece = { by, start, end: start, bytes: takePiece(room) };
+        piece = { by, start, end: start, bytes: takePiece(room), at: this.#clock.now() };
         this.#open = piece;
       }
       const used = piece.end - piece.start;

@@ -89,6 +89,11 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
 
   async function write({ handle, offset }: RequestOf<'write'>, payload: Uint8Array): Promise<Answer<'write'>> {
     const open = peer.writing(handle);
+    if (open.isOvertaken) {
+      // It was gone for longer than its leases, and others wrote: it opens the file again and looks at it before it goes on.
+      await peer.release(handle);
+      throw new PeerfsError('EBADF', 'overtaken');
+    }
     const { served } = open;
     const { change } = served.leases;
     let written;
@@ -99,7 +104,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       const told = served.leases.changed(served.holder, [contentsChanged(open.path)]);
       if (told !== undefined) await told;
     }
-    return { reply: { size: written.size, end: written.end, change } };
+    return { reply: { ...written, change } };
   }
 
   async function copyRange(request: RequestOf<'copyRange'>): Promise<Answer<'copyRange'>> {
@@ -117,8 +122,8 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
         served.tree.copyRange(source.handle, sourceOffset, target.handle, targetOffset, length),
       ),
     );
-    const { size } = await served.tree.getattr(target.path, target.handle);
-    return { reply: { copied, size, change } };
+    const { size, mtimeSec, mtimeNsec } = await served.tree.getattr(target.path, target.handle);
+    return { reply: { copied, size, mtimeSec, mtimeNsec, change } };
   }
 
   return {

@@ -4,7 +4,7 @@
 import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
 import type { LeaseHolder } from './lease-holder.ts';
-import type { FollowedPath, TreeLeases } from './leases.ts';
+import type { FollowedFile, TreeLeases } from './leases.ts';
 import type { Handle, WatchedTree } from './tree.ts';
 
 /** Tuning: open files and directories of one peer. */
@@ -50,11 +50,12 @@ export interface ServedFolder {
   readonly holder: LeaseHolder;
 }
 
-export class ServedHandle implements FollowedPath {
+export class ServedHandle implements FollowedFile {
   readonly served: ServedFolder;
   /** The tree's own number. */
   readonly handle: Handle;
   readonly isDirectory: boolean;
+  isOvertaken = false;
   directory: ByteString;
   name: ByteString;
   #path: ByteString;
@@ -111,7 +112,7 @@ export class ServedHandles {
     const number = this.#next;
     this.#next = number >= 0xffff_ffff ? 1 : number + 1;
     this.#open.set(number, handle);
-    if (!handle.isDirectory) handle.served.leases.followed.add(handle);
+    if (!handle.isDirectory) handle.served.leases.follow(handle.served.holder, handle);
     return number;
   }
 
@@ -127,7 +128,7 @@ export class ServedHandles {
     if (handle === undefined) return undefined;
     this.#open.delete(number);
     this.#budget.giveBack();
-    handle.served.leases.followed.delete(handle);
+    handle.served.leases.unfollow(handle.served.holder, handle);
     return handle;
   }
 

@@ -205,6 +205,7 @@ export class ServedPeer {
     const { share, tree, writable } = folder;
     const holder: LeaseHolder = {
       term: this.term,
+      isLive: () => this.#channel.state === 'live',
       recall: async (path, what, change) => {
         await this.#channel.call('recall', { share, path, what, change });
       },

@@ -64,12 +64,23 @@ export interface OpenedFile {
   readonly firstBytes: Uint8Array;
 }
 
+/** By which it is told whether the contents of a file are those of before. */
+export interface Version {
+  /** Bytes. */
+  readonly size: number;
+  readonly mtimeSec: number;
+  readonly mtimeNsec: number;
+}
+
 export interface WriteResult {
   /** Size of the file after the write, bytes. */
   readonly size: number;
   /** Position behind the last byte written (it differs from offset + length for appends), bytes. */
   readonly end: number;
 }
+
+/** What was written is the file's. */
+export interface FinalWrite extends WriteResult, Version {}
 
 export interface Listing {
   readonly entries: readonly DirectoryEntry[];
@@ -204,6 +215,7 @@ export interface ListedDirectory extends ListingPage {
 
 /** A Tree over real (or remembered) files that others may change behind its back, and that tells of it. */
 export interface WatchedTree extends Tree {
+  write(handle: Handle, offset: number, bytes: Uint8Array): Promise<FinalWrite>;
   /** As getattr, with the contents of a regular file that has one name and at most `room` bytes, and can be read. */
   look(path: ByteString, room: number): Promise<LookedAt>;
   /**

@@ -540,6 +540,8 @@ export const MESSAGES = {
     reply: {
       size: { type: 'u64', doc: 'of the file after the write, bytes' },
       end: { type: 'u64', doc: 'position behind the last byte written, bytes' },
+      mtimeSec: { type: 'i64', doc: 'last change of the contents then, seconds since the epoch' },
+      mtimeNsec: { type: 'u32', doc: 'and nanoseconds', limit: 999_999_999 },
       change,
     },
   }),
@@ -640,6 +642,8 @@ export const MESSAGES = {
     reply: {
       copied: { type: 'u32', doc: 'bytes' },
       size: { type: 'u64', doc: 'of the target after it, bytes' },
+      mtimeSec: { type: 'i64', doc: 'its last change of contents then, seconds since the epoch' },
+      mtimeNsec: { type: 'u32', doc: 'and nanoseconds', limit: 999_999_999 },
       change,
     },
   }),

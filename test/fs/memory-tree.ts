@@ -349,7 +349,7 @@ class Memory implements MemoryTree {
     return { files, bytes: Buffer.concat(parts) };
   }
 
-  async write(handle: tree.Handle, offset: number, bytes: Uint8Array): Promise<tree.WriteResult> {
+  async write(handle: tree.Handle, offset: number, bytes: Uint8Array): Promise<tree.FinalWrite> {
     this.#begin('write');
     const { inode, flags } = this.#file(handle);
     if ((flags & OPEN.write) === 0) fail('EBADF');
@@ -358,7 +358,8 @@ class Memory implements MemoryTree {
     inode.data.write(start, bytes);
     this.#modified(inode);
     this.#toldInode(inode, RECALL.attributes | RECALL.contents);
-    return { size: inode.data.size, end: start + bytes.length };
+    const { size, mtimeSec, mtimeNsec } = attributesOf(inode);
+    return { size, mtimeSec, mtimeNsec, end: start + bytes.length };
   }
 
   async fsync(handle: tree.Handle, _dataOnly: boolean): Promise<void> {

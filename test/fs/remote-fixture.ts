@@ -3,6 +3,7 @@ import { fromText, ROOT, type ByteString } from '../../src/bytestring.ts';
 import { silentLogger as log } from '../../src/log.ts';
 import { LeaseTable } from '../../src/fs/leases.ts';
 import { createRemotePeer, type RemotePeer } from '../../src/fs/remote-peer.ts';
+import type { RefusedWrite } from '../../src/fs/remote-share.ts';
 import type { RemoteTree } from '../../src/fs/remote-tree.ts';
 import { createServing, type Serving } from '../../src/fs/serve.ts';
 import { HandleBudget } from '../../src/fs/served-handles.ts';
@@ -20,6 +21,8 @@ export interface Client {
   /** The server's end. */
   readonly serverChannel: MemoryChannel;
   readonly serving: Serving;
+  /** What the server could not take any more. */
+  readonly refused: RefusedWrite[];
 }
 
 export interface Server {
@@ -61,7 +64,8 @@ export function createServer(memory?: MemoryTree): Server {
       const serving = createServing({ channel: serverChannel, shares, leases, budget, clock, log });
       const back = createRemotePeer({ channel: serverChannel, clock, log });
       serverChannel.serve({ ...handlersOf({}), ...serving.handlers, ...back.handlers }, back.pushHandlers);
-      const remote = createRemotePeer({ channel, clock, log });
+      const refused: RefusedWrite[] = [];
+      const remote = createRemotePeer({ channel, refused: (write) => void refused.push(write), clock, log });
       const own = createServing({
         channel,
         shares: { list: () => [], onChange: () => () => undefined },
@@ -70,7 +74,7 @@ export function createServer(memory?: MemoryTree): Server {
         log,
       });
       channel.serve({ ...handlersOf({}), ...own.handlers, ...remote.handlers }, remote.pushHandlers);
-      const client = { remote, tree: remote.tree(0), channel, serverChannel, serving };
+      const client = { remote, tree: remote.tree(0), channel, serverChannel, serving, refused };
       clients.push(client);
       return client;
     },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WriteBuffer } from '../../src/fs/remote-write-buffer.ts';
-import { settle } from '../manual-clock.ts';
+import { createManualClock, settle } from '../manual-clock.ts';
 
 const KIB = 1024;
 
@@ -9,7 +9,9 @@ function createFixture() {
   const contents = Buffer.alloc(64 * 1024 * KIB);
   const sent: { start: number; end: number; finish: (error?: Error) => void }[] = [];
   let cleaned = 0;
+  const clock = createManualClock();
   const buffer = new WriteBuffer<string>(
+    clock,
     (_, offset, bytes) =>
       new Promise((resolve, reject) => {
         const piece = {

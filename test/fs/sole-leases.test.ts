@@ -21,6 +21,7 @@ async function createFixture() {
     let heardAt = clock.now();
     const made: LeaseHolder & { told: string[]; answer: () => void; hear: () => void } = {
       told,
+      isLive: () => true,
       answer: () => undefined,
       hear: () => (heardAt = clock.now()),
       term: {

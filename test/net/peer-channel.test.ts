@@ -16,7 +16,7 @@ describe('peer channel: calls', () => {
     const { clock, client, link } = createChannelPair({
       write: async ({ handle, offset }, { payload }) => {
         assert.equal(Buffer.from(payload).toString(), 'data');
-        return { reply: { size: handle, end: offset + payload.length, change: 3 } };
+        return { reply: { size: handle, end: offset + payload.length, mtimeSec: 4, mtimeNsec: 5, change: 3 } };
       },
       read: async ({ length }) => ({ reply: { change: 4 }, payload: Buffer.alloc(length, 7) }),
     });
@@ -24,7 +24,7 @@ describe('peer channel: calls', () => {
     const written = watch(client.call('write', { handle: 9, offset: 100 }, { payload: Buffer.from('data') }));
     const read = watch(client.call('read', { handle: 9, offset: 0, length: LIMITS.pieceBytes }));
     await clock.run(20);
-    assert.deepEqual({ ...written.result?.reply }, { size: 9, end: 104, change: 3 });
+    assert.deepEqual({ ...written.result?.reply }, { size: 9, end: 104, mtimeSec: 4, mtimeNsec: 5, change: 3 });
     assert.equal(read.result?.payload.length, LIMITS.pieceBytes);
     assert.equal(client.state, 'live');
   });
@@ -76,7 +76,7 @@ describe('peer channel: calls', () => {
   it('frames above 8 KiB ride lane 1, all others lane 0', async () => {
     const { clock, client, link } = createChannelPair({
       read: async ({ length }) => ({ reply: { change: 1 }, payload: Buffer.alloc(length) }),
-      write: async () => ({ reply: { size: 0, end: 0, change: 1 } }),
+      write: async () => ({ reply: { size: 0, end: 0, mtimeSec: 0, mtimeNsec: 0, change: 1 } }),
     });
     const { ends } = link();
     watch(client.call('read', { handle: 1, offset: 0, length: 100 }));
