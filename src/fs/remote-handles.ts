@@ -8,7 +8,14 @@
  */
 import type { ByteString } from '../bytestring.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
-import { dropContents, isSameFile, isSameVersion, reopenFlags, type RemoteFile, type RemoteHandle } from './remote-file.ts';
+import {
+  dropContents,
+  isSameFile,
+  isSameVersion,
+  reopenFlags,
+  type RemoteFile,
+  type RemoteHandle,
+} from './remote-file.ts';
 import type { RemoteShare } from './remote-share.ts';
 import type { Handle, Version } from './tree.ts';
 

@@ -57,11 +57,7 @@ export class WriteBuffer<H> {
   readonly #onClean: () => void;
 
   /** @param onClean called each time the last byte has reached the server or failed. */
-  constructor(
-    clock: Clock,
-    send: (by: H, offset: number, bytes: Uint8Array) => Promise<void>,
-    onClean: () => void,
-  ) {
+  constructor(clock: Clock, send: (by: H, offset: number, bytes: Uint8Array) => Promise<void>, onClean: () => void) {
     this.#clock = clock;
     this.#send = send;
     this.#onClean = onClean;

@@ -215,6 +215,10 @@ replies of calls that are not idempotent, or every second.
 forgotten everything: handles, locks, leases, replies. The caller sends again only calls that are idempotent and name no
 handle; the others fail (ESTALE, or OUTCOME_UNKNOWN in the caller's own books). The answering side aborts what still runs.
 
+**Overtaken.** Once the leases of a client have ended and no path leads to it, the server answers \`write\` with EBADF, and gives up
+the handle, if somebody else has changed the file's contents since. The client opens the file again; the size and mtime of the
+reply, held against those of its last \`write\`, say whether what it still had to write may go on.
+
 **Cancel.** A caller that no longer waits sends \`cancel\`. It is answered all the same: with the reply if the call was done, with
 the failure CANCELLED if it was not seen or could be stopped. A request that comes after its cancel does not run.
 
