@@ -182,12 +182,12 @@ export class ChannelPath {
     this.#trialMs = this.#trialLengthMs;
   }
 
-  /** Bytes sent and received since the last time this was asked. */
+  /** Bytes sent and received since the last time this was asked; 0 if they say nothing of the peer. */
   takeBytesMoved(): number {
-    const { bytesSent, bytesReceived } = this.path.statistics;
+    const { bytesSent, bytesReceived, isOverdue } = this.path.statistics;
     const moved = bytesSent + bytesReceived - this.#bytesMoved;
     this.#bytesMoved += moved;
-    return moved;
+    return isOverdue === true ? 0 : moved;
   }
 
   /** Idempotent. */

@@ -36,6 +36,8 @@ export interface PathStatistics {
   readonly retransmissions: number;
   /** Milliseconds of Clock.now() when the peer was last heard. */
   readonly lastHeardAt: number;
+  /** The far end has a question of ours and does not answer: that its kernel takes bytes says nothing of the peer. */
+  readonly isOverdue?: boolean;
 }
 
 export interface PathEvents {

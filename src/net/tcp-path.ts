@@ -88,6 +88,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
     bytesReceived: 0,
     retransmissions: 0,
     lastHeardAt: clock.now(),
+    isOverdue: false,
   };
   let events: PathEvents | undefined;
   let earlyEnd: PathEnd | undefined;
@@ -95,7 +96,11 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
   let hasEnded = false;
   let isPumpDue = false;
   let pingSentAt: number | undefined;
+  /** Bytes handed to the socket, up to the ping. */
+  let pingEnd = Infinity;
   let lastSentAt = clock.now();
+  /** A whole packet. */
+  let packetAt = clock.now();
   /** What was heard last was a frame. */
   let isBusy = false;
   /** Silence before this does not count. */
@@ -116,7 +121,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
     tickedAt = now;
     const askedAt = pingSentAt === undefined ? Infinity : Math.max(pingSentAt, statistics.lastHeardAt, countedFrom);
     if (now - askedAt > PING_PATIENCE_MS[pace]) return end('timeout');
-    const isQuiet = isBusy && now - statistics.lastHeardAt >= QUIET_MS;
+    const isQuiet = (isBusy || lastSentAt > packetAt) && now - packetAt >= QUIET_MS;
     const isIdle = now - Math.max(lastSentAt, statistics.lastHeardAt) >= KEEPALIVE_MS;
     if (pingSentAt === undefined && (isQuiet || isIdle)) ping();
     if (rekeying?.isInitiator === true && !rekeying.isUnderWay() && stream.needsRekey(now)) {
@@ -132,14 +137,18 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
    */
   function notice(now: number): void {
     const before = taken;
-    taken = acknowledgedBytes(socket) ?? socket.bytesWritten - socket.writableLength;
+    const acknowledged = acknowledgedBytes(socket);
+    taken = acknowledged ?? socket.bytesWritten - socket.writableLength;
     if (taken - before >= TRICKLE_BYTES) statistics.lastHeardAt = now;
+    // The first byte that the far end's kernel acknowledges is none of ours. Tor's own process acknowledges for Tor.
+    statistics.isOverdue = kind === 'tcp' && (acknowledged ?? 0) > pingEnd && now - packetAt >= QUIET_MS;
     unfinished = 0;
   }
 
   function ping(): void {
     pingSentAt = clock.now();
     write([Uint8Array.of(TYPE.ping)]);
+    pingEnd = socket.bytesWritten;
   }
 
   /** Seals and hands over one packet at once: only what may overtake everything comes here. */
@@ -182,7 +191,8 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
 
   function receive(frame: Uint8Array): void {
     if (hasEnded) return;
-    statistics.lastHeardAt = clock.now();
+    packetAt = clock.now();
+    statistics.lastHeardAt = packetAt;
     unfinished = 0;
     if (!isConfirmed) {
       isConfirmed = true;
@@ -204,6 +214,7 @@ export function createTcpPath(options: TcpPathOptions): TcpPath {
         if (pingSentAt === undefined) return;
         statistics.rttMs = smooth(statistics.rttMs, clock.now() - pingSentAt);
         pingSentAt = undefined;
+        pingEnd = Infinity;
         return;
       case TYPE.close:
         return end('closed-by-peer');

@@ -144,6 +144,36 @@ test('a ping behind much bulk on a slow line does not end the path; a line that 
   }
 });
 
+test('what the kernel of a far end takes that does not answer says nothing of the peer', async () => {
+  const clock = createManualClock();
+  const pair = await createTcpPair(clock);
+  try {
+    for (const path of pair.paths) start(path);
+    await until('both were heard', () => pair.paths.every((path) => path.statistics.rttMs !== undefined));
+    const [, socket] = pair.sockets;
+    for (const [near, path] of pair.paths.entries()) {
+      const write = async (seconds: number) => {
+        for (let second = 0; second < seconds; second++) {
+          path.send(1, [Buffer.alloc(5000)]);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          clock.advance(1000);
+        }
+      };
+      await write(10);
+      assert.equal(path.statistics.isOverdue, false, 'it answers');
+      const far = near === 0 ? socket : pair.sockets[0];
+      far.pause();
+      await write(6);
+      assert.equal(path.statistics.isOverdue, true, 'it does not answer');
+      far.resume();
+      await write(3);
+      assert.equal(path.statistics.isOverdue, false, 'it answers again');
+    }
+  } finally {
+    pair.close();
+  }
+});
+
 test('over Tor an answer may take many seconds; a stream that stands still is given up after 20', async () => {
   const clock = createManualClock();
   const pair = await createTcpPair(clock, 'tor');

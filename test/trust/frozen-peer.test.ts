@@ -1,7 +1,7 @@
 /** A peer that freezes: every operation ends in time, signals end callers, others notice nothing, the thaw brings it back. */
 import { after, before, describe, it } from 'node:test';
 import { openFreezeLab, type FreezeLab } from './freeze-lab.ts';
-import { everyOperationReturns, handledSignalDisturbsNothing, signalEndsTheCaller } from './frozen-peer.ts';
+import { aWriterHidesNothing, everyOperationReturns, handledSignalDisturbsNothing, signalEndsTheCaller } from './frozen-peer.ts';
 
 /** The shortest that leaves room for the stages before giving up (suspicion after 4 s of silence). */
 const PATIENCE_MS = 5000;
@@ -19,6 +19,8 @@ describe('a frozen peer', { timeout: 120_000 }, () => {
 
   it('every operation returns in time, and works again after the thaw', () =>
     show((open) => everyOperationReturns(open, true)));
+
+  it('a program that goes on writing keeps nobody waiting for longer', () => show(aWriterHidesNothing));
 
   it('SIGKILL ends a caller within a second at any moment', async () => {
     await show((open) => signalEndsTheCaller(open, 'SIGKILL', 'random', seed));

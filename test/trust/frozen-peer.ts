@@ -94,6 +94,39 @@ export function startWork(folder: string): () => void {
   return () => void child.kill('SIGKILL');
 }
 
+/** Writes a little all the time, and asks for nothing. */
+const WRITING = `
+import os, select, sys
+fd = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    try:
+        os.write(fd, b'w' * 500)
+    except OSError:
+        pass
+os._exit(0)
+`;
+
+/** That a frozen peer's kernel goes on taking what somebody writes is no sign of the peer. */
+export async function aWriterHidesNothing(lab: FreezeLab): Promise<string> {
+  const folder = lab.folder();
+  const child = spawn('python3', ['-c', WRITING, `${folder}/written`], { stdio: ['pipe', 'ignore', 'inherit'] });
+  const limitMs = lab.patienceMs + OVER_PATIENCE_MS;
+  let waitedMs = NaN;
+  try {
+    await sleep(800);
+    lab.freeze();
+    const { status, ms } = await run(['stat', `${folder}/not asked for before`], { timeoutMs: 4 * limitMs });
+    assert.equal(status, 1);
+    assert.ok(ms <= limitMs + slackMs(BUSY_MS), `stat beside a writer: ${ms} ms`);
+    waitedMs = ms;
+  } finally {
+    child.kill('SIGKILL');
+    lab.thaw();
+  }
+  const backMs = await isBack(lab);
+  return `stat beside a writer, at a peer ${lab.means}: ${waitedMs.toFixed(0)} ms; back after ${backMs.toFixed(0)} ms`;
+}
+
 /** All operations at once at a peer that froze: each returns in time with what is so, nobody else is kept waiting. */
 export async function everyOperationReturns(lab: FreezeLab, wasAtWork: boolean): Promise<string> {
   const callers = await startCallers(lab.folder());
