@@ -14,6 +14,7 @@ import { createReplayWindow, type ReplayWindow } from './replay.ts';
 import type { SessionKeys } from './session-keys.ts';
 import {
   deriveKey,
+  forgetKeyInPlace,
   KEY_BYTES,
   memory,
   openInPlace,
@@ -181,7 +182,9 @@ export function createSession(options: SessionOptions): Session {
   let closed = false;
 
   const wipe = (generation: Generation | undefined): void => {
-    if (generation !== undefined) release(generation.address, GENERATION_BYTES);
+    if (generation === undefined) return;
+    release(generation.address, GENERATION_BYTES);
+    forgetKeyInPlace();
   };
   const promote = (generation: Generation): void => {
     wipe(former);

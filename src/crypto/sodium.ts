@@ -81,6 +81,8 @@ export interface InPlaceAead {
   seal(memory: Uint8Array, at: number, length: number, nonceAt: number, keyAt: number): void;
   /** @returns false if the `sealedLength` bytes, tag included, do not authenticate. */
   open(memory: Uint8Array, at: number, sealedLength: number, nonceAt: number, keyAt: number): boolean;
+  /** Wipes what is left of the last key. */
+  forget(): void;
 }
 
 const libsodiumInPlace: InPlaceAead = {
@@ -89,6 +91,7 @@ const libsodiumInPlace: InPlaceAead = {
   },
   open: (_memory, at, sealedLength, nonceAt, keyAt) =>
     module._crypto_aead_chacha20poly1305_ietf_decrypt(at, 0, 0, at, sealedLength, 0, 0, 0, 0, nonceAt, keyAt) === 0,
+  forget: () => undefined,
 };
 
 let inPlace = libsodiumInPlace;
@@ -109,6 +112,11 @@ export function sealInPlace(at: number, length: number, nonceAt: number, keyAt: 
  */
 export function openInPlace(at: number, sealedLength: number, nonceAt: number, keyAt: number): boolean {
   return inPlace.open(module.HEAPU8, at, sealedLength, nonceAt, keyAt);
+}
+
+/** A key that sealInPlace and openInPlace were given is not used any more. */
+export function forgetKeyInPlace(): void {
+  inPlace.forget();
 }
 
 /** SipHash-2-4 of `length` bytes; 8 bytes to `outAt`. */

@@ -56,6 +56,7 @@ function check(result: number): void {
 export interface OpensslInPlace {
   seal(memory: Uint8Array, at: number, length: number, nonceAt: number, keyAt: number): void;
   open(memory: Uint8Array, at: number, sealedLength: number, nonceAt: number, keyAt: number): boolean;
+  forget(): void;
 }
 
 /**
@@ -104,6 +105,10 @@ export function opensslInPlace(): OpensslInPlace | undefined {
       check(evp.control(context, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, start + at + length));
       if (length > 0) check(evp.updateAt(context, start + at, scratch.at + LENGTH_AT, start + at, length));
       return evp.final(context, scratch.at + FINAL_AT, scratch.at + LENGTH_AT) === 1;
+    },
+    forget() {
+      scratch.bytes.fill(0);
+      check(evp.init(context, 0, 0, scratch.at + KEY_AT, scratch.at + NONCE_AT, 1));
     },
   };
 }

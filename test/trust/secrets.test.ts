@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { lstatSync, readdirSync, readFileSync, statSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, test } from 'node:test';
 import { CLI, introduce, openLab, run, sh, untilLive, type Host, type Lab, type Outcome } from '../e2e/lab.ts';
 
 const PASSPHRASE = 'canary-passphrase with 3 words';
@@ -175,4 +175,27 @@ open('/proc/%s/mem' % sys.argv[1], 'rb')`;
     assert.equal(readFileSync(join(alice.home, 'identity.key')).length, 32);
     assert.equal((await ask(`${PASSPHRASE}|${PASSPHRASE}`, 'id', 'seal')).status, 0);
   });
+});
+
+test("no key of a session stands in the process's memory once the session is closed", async () => {
+  const program = join(import.meta.dirname, 'key-memory-program.js');
+  const { status, stdout, stderr } = await run([process.execPath, '--expose-gc', program], { timeoutMs: 60_000 });
+  assert.equal(status, 0, stderr);
+  const { open, closed, mib } = JSON.parse(stdout) as Record<'open' | 'closed', Record<string, number>> & {
+    mib: number;
+  };
+  console.log(`# ${Object.keys(closed).length} keys searched for in ${mib} MiB`);
+  // The search finds what is there.
+  for (const name of [
+    'stream send stream',
+    'stream receive stream',
+    'session send datagram',
+    'session receive datagram',
+  ]) {
+    assert.ok((open[name] ?? 0) > 0, `${name} in use: ${stdout}`);
+  }
+  assert.deepEqual(
+    Object.entries(closed).filter(([, count]) => count > 0),
+    [],
+  );
 });
