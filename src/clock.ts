@@ -12,6 +12,8 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds with fractions, monotonic, from an arbitrary origin; goes on while the computer sleeps. */
   now(): number;
+  /** How much of now() the computer slept, milliseconds; timers do not count it. */
+  slept(): number;
   /** Milliseconds since the Unix epoch; may jump. */
   wallMs(): number;
   /** Runs `expired` once after `delayMs`; does not keep the process alive. */
@@ -32,14 +34,14 @@ export interface TimeSources {
 const DRIFT_MS = 1000;
 
 /**
- * @returns now(): node's clock is CLOCK_MONOTONIC, which does not count a laptop's sleep, while leases at a peer end. That
+ * Node's clock is CLOCK_MONOTONIC, which does not count a laptop's sleep, while leases at a peer end. That
  * the wall clock got ahead says that something happened; the time since boot says how much of it was sleep.
  */
-export function awakeAndAsleep({ monotonic, wall, sinceBoot }: TimeSources): () => number {
+export function awakeAndAsleep({ monotonic, wall, sinceBoot }: TimeSources): Pick<Clock, 'now' | 'slept'> {
   let ahead = wall() - monotonic();
   const bootAhead = sinceBoot() - monotonic();
   let slept = 0;
-  return () => {
+  const now = () => {
     const time = monotonic();
     const drift = wall() - time - ahead;
     if (drift > DRIFT_MS || drift < -DRIFT_MS) {
@@ -50,10 +52,17 @@ export function awakeAndAsleep({ monotonic, wall, sinceBoot }: TimeSources): () 
     }
     return time + slept;
   };
+  return {
+    now,
+    slept: () => {
+      now();
+      return slept;
+    },
+  };
 }
 
 export const systemClock: Clock = {
-  now: awakeAndAsleep({
+  ...awakeAndAsleep({
     monotonic: () => performance.now(),
     wall: () => Date.now(),
     sinceBoot: () => uptime() * 1000,

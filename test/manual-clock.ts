@@ -10,6 +10,8 @@ export interface ManualClock extends Clock {
   run(ms: number): Promise<void>;
   /** Goes to the next timer, if there is one no later than `limitMs` from now. @returns whether there was. */
   step(limitMs?: number): boolean;
+  /** The computer sleeps: time passes, and no timer's. */
+  sleep(ms: number): void;
 }
 
 interface Entry {
@@ -28,7 +30,9 @@ export function createManualClock(wallMs = 1_700_000_000_000): ManualClock {
   /** A binary heap: the root is the next to expire. */
   const heap: Entry[] = [];
   const cancelled = new Set<Entry>();
+  /** Without sleep: the time of timers. */
   let now = 0;
+  let slept = 0;
   let order = 0;
 
   const before = (a: Entry, b: Entry): boolean => a.at < b.at || (a.at === b.at && a.order < b.order);
@@ -85,8 +89,10 @@ export function createManualClock(wallMs = 1_700_000_000_000): ManualClock {
   }
 
   return {
-    now: () => now,
-    wallMs: () => wallMs + Math.floor(now),
+    now: () => now + slept,
+    slept: () => slept,
+    sleep: (ms) => void (slept += ms),
+    wallMs: () => wallMs + Math.floor(now + slept),
     after(delayMs, expired): Timer {
       let done = false;
       const entry: Entry = {

@@ -11,21 +11,20 @@ const LATELY_MS = 15_000;
 
 export class SleepWatch {
   readonly #clock: Clock;
-  /** How far the calendar is ahead of the clock: some clocks stand still while the computer sleeps. */
-  #aheadMs: number;
+  #sleptMs: number;
   #wokeAt = -Infinity;
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#aheadMs = clock.wallMs() - clock.now();
+    this.#sleptMs = clock.slept();
   }
 
   /** @param lateMs by which a timer came too late, of whoever asks. */
   wokeLately(lateMs = 0): boolean {
     const now = this.#clock.now();
-    const aheadMs = this.#clock.wallMs() - now;
-    if (lateMs >= SLEPT_MS || aheadMs - this.#aheadMs >= SLEPT_MS) this.#wokeAt = now;
-    this.#aheadMs = aheadMs;
+    const sleptMs = this.#clock.slept();
+    if (lateMs >= SLEPT_MS || sleptMs - this.#sleptMs >= SLEPT_MS) this.#wokeAt = now;
+    this.#sleptMs = sleptMs;
     return now - this.#wokeAt < LATELY_MS;
   }
 }

@@ -11,7 +11,13 @@ const DAY = 24 * HOUR;
 const key = (n: number) => new Uint8Array(32).fill(n);
 
 /** A calendar that the test sets. */
-const calendar = () => ({ wall: 1_700_000_000_000, now: () => 0, after: () => ({ cancel: () => undefined }), wallMs });
+const calendar = () => ({
+  wall: 1_700_000_000_000,
+  now: () => 0,
+  slept: () => 0,
+  after: () => ({ cancel: () => undefined }),
+  wallMs,
+});
 function wallMs(this: { wall: number }): number {
   return this.wall;
 }

@@ -15,7 +15,7 @@ interface Fixture {
   readonly b: Client;
   readonly handle: number;
   /** Written and answered for, and held up on its way to the server. */
-  away(): Promise<void>;
+  away(passTime?: () => void | Promise<void>): Promise<void>;
   back(): Promise<void>;
   readonly contents: () => Promise<string>;
 }
@@ -33,12 +33,12 @@ async function createFixture(): Promise<Fixture> {
     a,
     b,
     handle,
-    away: async () => {
+    away: async (passTime = () => server.clock.run(AWAY_MS)) => {
       const held = new Promise<void>((resolve) => (arrive = resolve));
       a.channel.beforeArrival = () => held;
       await a.tree.write(handle, 3, text('IT'));
       a.serverChannel.setState('reconnecting');
-      await server.clock.run(AWAY_MS);
+      await passTime();
     },
     back: async () => {
       a.serverChannel.setState('live');
@@ -95,6 +95,18 @@ for (const [who, change] of [
     });
   }
 }
+
+test('a laptop that slept is one that was away', async () => {
+  const { server, a, b, handle, away, back, contents } = await createFixture();
+  await away(() => server.clock.sleep(8 * 3_600_000));
+  assert.equal(a.tree.leaseOf(p('f')), 0);
+  await writeFile(b.tree, p('f'), text('theirs'));
+  await back();
+  await fails(a.tree.fsync(handle, false), 'ESTALE');
+  assert.equal(await contents(), 'theirs');
+  assert.equal(a.refused.length, 1);
+  await server.close();
+});
 
 test('another file at the path is a change, too', async () => {
   const { server, a, b, handle, away, back, contents } = await createFixture();

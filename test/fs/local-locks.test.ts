@@ -94,6 +94,7 @@ describe('the lock table', () => {
     };
     const clock: Clock = {
       now: () => 0,
+      slept: () => 0,
       wallMs: () => 0,
       after(delayMs, expired): Timer {
         const timer = { delayMs, expired };

@@ -26,6 +26,7 @@ function hurriedClock(wallMs: number): Clock {
   const now = (): number => (performance.now() - start) * HURRY;
   return {
     now,
+    slept: () => 0,
     wallMs: () => wallMs + Math.floor(now()),
     after(delayMs, expired) {
       const timer = setTimeout(expired, delayMs / HURRY);

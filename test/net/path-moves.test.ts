@@ -386,12 +386,6 @@ describe('moving: cuts', () => {
 });
 
 describe('moving: sleep and wake', () => {
-  /** A calendar that goes on while the clock stands still, as Linux has it. */
-  const sleep = ({ clock }: MovingPair, ms: number): void => {
-    const wall = clock.wallMs;
-    clock.wallMs = () => wall() + ms;
-  };
-
   it('both slept for 10 minutes: the calls that were under way are answered', async () => {
     const { seen, server, recall } = counting();
     const pair = createMovingPair(41, server, recall);
@@ -399,7 +393,7 @@ describe('moving: sleep and wake', () => {
     await pair.clock.run(3_000);
     const loads = [unlinking, recalling].map((call) => keepCalling(pair, 4, call));
     await pair.clock.run(1_005);
-    sleep(pair, 600_000);
+    pair.clock.sleep(600_000);
     await pair.clock.run(5_000);
     for (const load of loads) load.stop();
     await pair.clock.run(1_000);
@@ -434,7 +428,7 @@ describe('moving: sleep and wake', () => {
     path.dark = true;
     let needed = 0;
     pair.client.onPathNeeded(() => (needed += 1));
-    sleep(pair, 600_000);
+    pair.clock.sleep(600_000);
     const call = watch(pair.client.call('unlink', file(1)));
     await pair.clock.run(5_000);
     assert.equal(call.settled, false, 'the first touch is not cut short');
