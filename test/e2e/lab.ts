@@ -51,8 +51,12 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     const limit = setTimeout(() => {
       late = true;
       killGroup(child.pid, 'SIGKILL');
-      // A process in state D never closes its pipes: do not wait for it.
-      setTimeout(() => finish(124), 2000).unref();
+      // A process in state D never closes its pipes: do not wait for it, nor have it keep this one alive.
+      setTimeout(() => {
+        finish(124);
+        for (const pipe of child.stdio) pipe?.destroy();
+        child.unref();
+      }, 2000);
     }, options.timeoutMs ?? 60_000);
     const finish = (status: number) => {
       clearTimeout(limit);
