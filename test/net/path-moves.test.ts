@@ -24,7 +24,9 @@ function counting() {
       return { reply: REMOVED };
     },
     read: async ({ length }) => ({ reply: { change: 1 }, payload: new Uint8Array(length) }),
-    write: async ({ offset }) => ({ reply: { size: offset + PIECE, end: offset + PIECE, mtimeSec: 0, mtimeNsec: 0, change: 1 } }),
+    write: async ({ offset }) => ({
+      reply: { size: offset + PIECE, end: offset + PIECE, mtimeSec: 0, mtimeNsec: 0, change: 1 },
+    }),
   };
   const recall: Partial<Handlers> = { recall: async () => ({ reply: {} }) };
   return { seen, server, recall };

@@ -40,8 +40,8 @@ function startWriter(path: string): { say(line: string): Promise<string>; end():
   return {
     async say(line) {
       child.stdin.write(`${line}\n`);
-      const { value, done } = await lines.next();
-      return done === true ? 'ended' : value;
+      const line = await lines.next();
+      return line.done === true ? 'ended' : String(line.value);
     },
     async end() {
       child.stdin.end();

@@ -1,7 +1,12 @@
 /** A peer that freezes: every operation ends in time, signals end callers, others notice nothing, the thaw brings it back. */
 import { after, before, describe, it } from 'node:test';
 import { openFreezeLab, type FreezeLab } from './freeze-lab.ts';
-import { aWriterHidesNothing, everyOperationReturns, handledSignalDisturbsNothing, signalEndsTheCaller } from './frozen-peer.ts';
+import {
+  aWriterHidesNothing,
+  everyOperationReturns,
+  handledSignalDisturbsNothing,
+  signalEndsTheCaller,
+} from './frozen-peer.ts';
 
 /** The shortest that leaves room for the stages before giving up (suspicion after 4 s of silence). */
 const PATIENCE_MS = 5000;

@@ -204,7 +204,15 @@ export async function createHostileServer(): Promise<HostileServer> {
         return honest.seek(request, context);
       },
       async copyRange(request) {
-        return { reply: { copied: Math.min(LARGEST, request.length * 2 + 1), size: LARGEST, mtimeSec: 0, mtimeNsec: 0, change: 1 } };
+        return {
+          reply: {
+            copied: Math.min(LARGEST, request.length * 2 + 1),
+            size: LARGEST,
+            mtimeSec: 0,
+            mtimeNsec: 0,
+            change: 1,
+          },
+        };
       },
       async statfs(request, context) {
         const { reply } = await honest.statfs(request, context);

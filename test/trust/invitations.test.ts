@@ -76,7 +76,14 @@ describe('wrong contacts', () => {
 
 /** A clock that is set as one likes, whose monotonic part goes on all the same. */
 function createCalendar() {
-  return { wall: NOW, run: 0, now: () => 0, slept: () => 0, after: () => ({ cancel: () => undefined }), wallMs: () => 0 };
+  return {
+    wall: NOW,
+    run: 0,
+    now: () => 0,
+    slept: () => 0,
+    after: () => ({ cancel: () => undefined }),
+    wallMs: () => 0,
+  };
 }
 
 function openWorld(t: TestContext, file = join(temporaryFolder(t), 'state.sqlite')) {
