@@ -40,8 +40,8 @@ function startWriter(path: string): { say(line: string): Promise<string>; end():
   return {
     async say(line) {
       child.stdin.write(`${line}\n`);
-      const line = await lines.next();
-      return line.done === true ? 'ended' : String(line.value);
+      const answer = await lines.next();
+      return answer.done === true ? 'ended' : String(answer.value);
     },
     async end() {
       child.stdin.end();
