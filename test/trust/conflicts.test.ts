@@ -41,7 +41,7 @@ function startWriter(path: string): { say(line: string): Promise<string>; end():
     async say(line) {
       child.stdin.write(`${line}\n`);
       const answer = await lines.next();
-      return answer.done === true ? 'ended' : String(answer.value);
+      return answer.done === true ? 'ended' : answer.value;
     },
     async end() {
       child.stdin.end();
