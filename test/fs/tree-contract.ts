@@ -352,7 +352,8 @@ export function treeContract(name: string, subject: ContractSubject): void {
       await writeFile(tree, f, text('0123456789'));
       assert.equal((await tree.setattr(f, 0, { size: 4 })).size, 4);
       const opened = await openFile(tree, f, READ_WRITE);
-      assert.deepEqual(await tree.write(opened.handle, 6, text('67')), { size: 8, end: 8 });
+      const written = await tree.write(opened.handle, 6, text('67'));
+      assert.deepEqual([written.size, written.end], [8, 8]);
       assert.deepEqual(Buffer.from(await tree.read(opened.handle, 0, 100)), text('0123\0\x0067'));
       const again = await openFile(tree, f, OPEN.write | OPEN.truncate);
       assert.equal(again.attributes.size, 0);
@@ -388,7 +389,8 @@ export function treeContract(name: string, subject: ContractSubject): void {
       const f = join(await directory(), p('sparse'));
       const { handle } = await openFile(tree, f, READ_WRITE | OPEN.create);
       const far = 5 * GIB + 123;
-      assert.deepEqual(await tree.write(handle, far, text('end')), { size: far + 3, end: far + 3 });
+      const written = await tree.write(handle, far, text('end'));
+      assert.deepEqual([written.size, written.end], [far + 3, far + 3]);
       assert.equal(Buffer.from(await tree.read(handle, far, 10)).toString(), 'end');
       assert.ok((await tree.read(handle, 4 * GIB, 4096)).every((byte) => byte === 0));
       const attributes = await tree.getattr(f, 0);
