@@ -48,6 +48,8 @@ export interface FollowedFile {
   path: ByteString;
   /** Others changed the contents after the leases of the peer had ended while it was away. */
   isOvertaken: boolean;
+  /** It has several names, or had: the one that is left may be another than `path`. */
+  hadNames: boolean;
 }
 
 export interface LeaseTableOptions {
@@ -185,6 +187,13 @@ export class TreeLeases {
     if (files?.delete(file) === true && files.size === 0) this.#followed.delete(holder);
   }
 
+  /** The file got another name, or may have. */
+  linked(path: ByteString): void {
+    for (const files of this.#followed.values()) {
+      for (const file of files) if (file.path === path) file.hadNames = true;
+    }
+  }
+
   /** A name was moved: open handles follow. */
   renamed(from: ByteString, to: ByteString, exchange: boolean): void {
     for (const files of this.#followed.values()) {
@@ -266,6 +275,7 @@ export class TreeLeases {
   }
 
   #changedOutside({ path, what }: TreeChange): void {
+    if (what & RECALL.attributes) this.linked(path);
     // A change of names changes the directory's own times too.
     const full = what & RECALL.entries ? what | RECALL.attributes : what;
     void this.changed(undefined, [{ path, what: full }]);

@@ -41,6 +41,7 @@ export function attributeHandlers(peer: ServedPeer): ServedHandlers<AttributeCal
       [what],
       served.tree.setattr(request.path, open?.handle ?? 0, attributeChange(request)),
     );
+    if (open?.hadNames === true) await peer.changedElsewhere(open);
     return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 } };
   }
 

@@ -26,7 +26,7 @@ export function creationHandlers(peer: ServedPeer): ServedHandlers<'createFile'>
       const { handle: opened, created, attributes, failure, directory } = made;
       recycle(payload);
       peer.checkServed(served, opened);
-      const handle = peer.handles.add(new ServedHandle(served, opened, path, false));
+      const handle = peer.handles.add(new ServedHandle(served, opened, path, attributes));
       await served.leases.changed(served.holder, created ? namesChanged(path) : [contentsChanged(path)]);
       const directories = directory === undefined ? [] : [directory];
       const names = created ? { directories, order, ...soleAfter(served, path) } : NO_NAMES;

@@ -54,7 +54,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       const opened = await opening;
       const { attributes, created, firstBytes } = opened;
       peer.checkServed(served, opened.handle);
-      const handle = peer.handles.add(new ServedHandle(served, opened.handle, path, false));
+      const handle = peer.handles.add(new ServedHandle(served, opened.handle, path, attributes));
       const changes = created ? namesChanged(path) : flags & OPEN.truncate ? [contentsChanged(path)] : undefined;
       if (changes !== undefined) await served.leases.changed(served.holder, changes);
       const names = created && after !== undefined ? { ...(await after), ...soleAfter(served, path) } : NO_NAMES;
@@ -103,6 +103,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       recycle(payload);
       const told = served.leases.changed(served.holder, [contentsChanged(open.path)]);
       if (told !== undefined) await told;
+      if (open.hadNames) await peer.changedElsewhere(open);
     }
     return { reply: { ...written, change } };
   }
@@ -122,6 +123,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
         served.tree.copyRange(source.handle, sourceOffset, target.handle, targetOffset, length),
       ),
     );
+    if (target.hadNames) await peer.changedElsewhere(target);
     const { size, mtimeSec, mtimeNsec } = await served.tree.getattr(target.path, target.handle);
     return { reply: { copied, size, mtimeSec, mtimeNsec, change } };
   }
@@ -150,6 +152,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       const open = peer.writing(handle);
       const { tree } = open.served;
       await peer.changing(open.served, [contentsChanged(open.path)], tree.fallocate(open.handle, mode, offset, length));
+      if (open.hadNames) await peer.changedElsewhere(open);
       return attributesOf(open);
     }),
     seek: peer.heard(async ({ handle, offset, whence }) => {

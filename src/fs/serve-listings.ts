@@ -21,7 +21,7 @@ export function listingHandlers(peer: ServedPeer): ServedHandlers<'openDirectory
       let handle = 0;
       if (opened !== 0) {
         peer.checkServed(served, opened);
-        handle = peer.handles.add(new ServedHandle(served, opened, path, true));
+        handle = peer.handles.add(new ServedHandle(served, opened, path, undefined));
         isReserved = false;
       }
       return { reply: { handle, ...page, change, leaseMs }, payload: bytes };

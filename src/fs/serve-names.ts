@@ -85,6 +85,7 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     ),
     link: peer.heard(({ share, path, handle, newPath }) => {
       const open = handle === 0 ? undefined : peer.file(handle, peer.served(share));
+      peer.served(share).leases.linked(open?.path ?? path);
       return create(share, newPath, (tree) => tree.link(path, open?.handle ?? 0, newPath), {
         path: open?.path ?? path,
         what: RECALL.attributes,

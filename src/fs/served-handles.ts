@@ -3,8 +3,10 @@
  */
 import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
+import type { Attributes } from '../wire/schema.ts';
 import type { LeaseHolder } from './lease-holder.ts';
 import type { FollowedFile, TreeLeases } from './leases.ts';
+import { isSameFile } from './remote-file.ts';
 import type { Handle, WatchedTree } from './tree.ts';
 
 /** Tuning: open files and directories of one peer. */
@@ -56,17 +58,31 @@ export class ServedHandle implements FollowedFile {
   readonly handle: Handle;
   readonly isDirectory: boolean;
   isOvertaken = false;
+  hadNames: boolean;
   directory: ByteString;
   name: ByteString;
   #path: ByteString;
 
-  constructor(served: ServedFolder, handle: Handle, path: ByteString, isDirectory: boolean) {
+  /** @param file what was opened, if it is a file. */
+  constructor(served: ServedFolder, handle: Handle, path: ByteString, file: Attributes | undefined) {
     this.served = served;
     this.handle = handle;
-    this.isDirectory = isDirectory;
+    this.isDirectory = file === undefined;
+    this.hadNames = file !== undefined && file.nlink > 1;
     this.#path = path;
     this.directory = parentOf(path);
     this.name = nameOf(path);
+  }
+
+  /** Whether leases may cover the file under a name that is not `path`: it had several, and one is left. */
+  async isElsewhere(): Promise<boolean> {
+    const { tree } = this.served;
+    const file = await tree.getattr(this.path, this.handle).catch(() => undefined);
+    if (file?.nlink !== 1) return false;
+    const here = await tree.getattr(this.path, 0).catch(() => undefined);
+    if (here === undefined || !isSameFile(here, file)) return true;
+    this.hadNames = false;
+    return false;
   }
 
   get path(): ByteString {

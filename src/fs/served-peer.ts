@@ -3,7 +3,7 @@
  * how long its leases last, and the end of all that. What its calls do stands in serve-names.ts, serve-attributes.ts and
  * serve-files.ts.
  */
-import { parentOf } from '../bytestring.ts';
+import { parentOf, ROOT } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -12,6 +12,7 @@ import type { CallName, MailboxCall, RequestOf } from '../wire/schema.ts';
 import type { LeaseHolder } from './lease-holder.ts';
 import { LeaseTerm } from './lease-term.ts';
 import type { LeaseTable } from './leases.ts';
+import { subtreeChanged } from './served-changes.ts';
 import { HandleBudget, ServedHandles, type ServedFolder, type ServedHandle } from './served-handles.ts';
 import type { SharedFolder, ShareProvider } from './shared-folder.ts';
 import type { Visit } from './sole-leases.ts';
@@ -138,6 +139,14 @@ export class ServedPeer {
     } finally {
       await served.leases.changed(served.holder, changes);
     }
+  }
+
+  /**
+   * After a change through a handle whose file has lost the name that the handle has: under which other it is known, and
+   * to whom, nobody can say. All are told to look anew, who made the change too.
+   */
+  async changedElsewhere(open: ServedHandle): Promise<void> {
+    if (await open.isElsewhere()) await open.served.leases.changed(undefined, [subtreeChanged(ROOT)]);
   }
 
   served(share: number): ServedFolder {

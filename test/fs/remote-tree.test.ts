@@ -239,6 +239,37 @@ test('after a removal or a rename that failed, what others change in the directo
   await server.close();
 });
 
+for (const who of ['the writer', 'another peer', 'a program of the server'] as const) {
+  test(`what is written to a file that lost one of its names is seen under the other: ${who} removed it`, async () => {
+    const server = createServer();
+    const [a, b] = [server.connect(), server.connect()];
+    await writeFile(server.memory.local, p('f'), text('as it was'));
+    if (who !== 'the writer') await server.memory.local.link(p('f'), 0, p('g'));
+    const { handle } = await openFile(a.tree, p('f'), OPEN.write);
+    if (who === 'the writer') await a.tree.link(p('f'), 0, p('g'));
+    await (who === 'the writer' ? a.tree : who === 'another peer' ? b.tree : server.memory.local).unlink(p('f'));
+    await settle();
+    // It has one name now, which leases cover.
+    for (const { tree } of [a, b]) {
+      assert.equal((await tree.getattr(p('g'), 0)).size, 9);
+      assert.ok(tree.leaseOf(p('g')) > 0);
+    }
+    await a.tree.write(handle, 9, text(' and more'));
+    await a.tree.flush(handle, 0n);
+    for (const { tree } of [a, b]) assert.equal((await tree.getattr(p('g'), 0)).size, 18);
+    assert.equal((await readFile(b.tree, p('g'))).toString(), 'as it was and more');
+    await a.tree.setattr(p('g'), handle, { size: 2 });
+    for (const { tree } of [a, b]) assert.equal((await tree.getattr(p('g'), 0)).size, 2);
+    // A file without any name concerns nobody.
+    await b.tree.unlink(p('g'));
+    await b.tree.getattr(p(''), 0);
+    await a.tree.write(handle, 0, text('more'));
+    await a.tree.flush(handle, 0n);
+    assert.ok(b.tree.leaseOf(p('')) > 0);
+    await server.close();
+  });
+}
+
 test('a lease ends with its time, and a change does not wait for it then', async () => {
   const server = createServer();
   await writeFile(server.memory, p('f'), text('old'));
