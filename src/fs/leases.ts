@@ -48,8 +48,10 @@ export interface FollowedFile {
   path: ByteString;
   /** Others changed the contents after the leases of the peer had ended while it was away. */
   isOvertaken: boolean;
-  /** It has several names, or had: the one that is left may be another than `path`. */
-  hadNames: boolean;
+  /** The file has several names, or had, or a program of this computer moved names: `path` may not be the one that is left. */
+  mayBeElsewhere: boolean;
+  /** Another peer moved it: whoever has it open may not know it by `path`. */
+  isMoved: boolean;
 }
 
 export interface LeaseTableOptions {
@@ -190,16 +192,18 @@ export class TreeLeases {
   /** The file got another name, or may have. */
   linked(path: ByteString): void {
     for (const files of this.#followed.values()) {
-      for (const file of files) if (file.path === path) file.hadNames = true;
+      for (const file of files) if (file.path === path) file.mayBeElsewhere = true;
     }
   }
 
   /** A name was moved: open handles follow. */
-  renamed(from: ByteString, to: ByteString, exchange: boolean): void {
-    for (const files of this.#followed.values()) {
+  renamed(by: LeaseHolder, from: ByteString, to: ByteString, exchange: boolean): void {
+    for (const [holder, files] of this.#followed) {
       for (const file of files) {
-        if (isBelow(file.path, from)) file.path = (to + file.path.slice(from.length)) as ByteString;
-        else if (exchange && isBelow(file.path, to)) file.path = (from + file.path.slice(to.length)) as ByteString;
+        const { path } = file;
+        if (isBelow(path, from)) file.path = (to + path.slice(from.length)) as ByteString;
+        else if (exchange && isBelow(path, to)) file.path = (from + path.slice(to.length)) as ByteString;
+        if (path !== file.path && holder !== by) file.isMoved = true;
       }
     }
   }
@@ -274,8 +278,21 @@ export class TreeLeases {
     }
   }
 
+  /** By a program of this computer: which names is not said. */
+  #movedOutside(changed: ByteString, what: number): void {
+    for (const files of this.#followed.values()) {
+      for (const file of files) {
+        const { path } = file;
+        file.mayBeElsewhere ||=
+          (path === changed && (what & RECALL.attributes) !== 0) ||
+          (parentOf(path) === changed && (what & RECALL.entries) !== 0) ||
+          (isBelow(path, changed) && (what & RECALL.subtree) !== 0);
+      }
+    }
+  }
+
   #changedOutside({ path, what }: TreeChange): void {
-    if (what & RECALL.attributes) this.linked(path);
+    this.#movedOutside(path, what);
     // A change of names changes the directory's own times too.
     const full = what & RECALL.entries ? what | RECALL.attributes : what;
     void this.changed(undefined, [{ path, what: full }]);

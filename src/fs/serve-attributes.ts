@@ -32,16 +32,13 @@ export function attributeHandlers(peer: ServedPeer): ServedHandlers<AttributeCal
     const { share, handle, valid } = request;
     const served = peer.writable(share);
     const open = handle === 0 ? undefined : peer.file(handle, served);
-    const path = open?.path ?? request.path;
     const { change } = served.leases;
     const leaseMs = await served.leases.grant(served.holder, parentOf(request.path), nameOf(request.path));
-    const what = (valid & SETATTR.size) === 0 ? fileChanged(path) : contentsChanged(path);
-    const attributes = await peer.changing(
-      served,
-      [what],
-      served.tree.setattr(request.path, open?.handle ?? 0, attributeChange(request)),
-    );
-    if (open?.hadNames === true) await peer.changedElsewhere(open);
+    const setting = served.tree.setattr(request.path, open?.handle ?? 0, attributeChange(request));
+    const changed = (valid & SETATTR.size) === 0 ? fileChanged : contentsChanged;
+    const attributes = await (open === undefined
+      ? peer.changing(served, [changed(request.path)], setting)
+      : peer.writing(open, setting, changed));
     return { reply: { attributes, change, leaseMs: isCovered(attributes) ? leaseMs : 0 } };
   }
 

@@ -88,7 +88,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
   }
 
   async function write({ handle, offset }: RequestOf<'write'>, payload: Uint8Array): Promise<Answer<'write'>> {
-    const open = peer.writing(handle);
+    const open = peer.writableFile(handle);
     if (open.isOvertaken) {
       // It was gone for longer than its leases, and others wrote: it opens the file again and looks at it before it goes on.
       await peer.release(handle);
@@ -96,34 +96,25 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
     }
     const { served } = open;
     const { change } = served.leases;
-    let written;
-    try {
-      written = await served.tree.write(open.handle, offset, payload);
-    } finally {
-      recycle(payload);
-      const told = served.leases.changed(served.holder, [contentsChanged(open.path)]);
-      if (told !== undefined) await told;
-      if (open.hadNames) await peer.changedElsewhere(open);
-    }
+    const writing = served.tree.write(open.handle, offset, payload).finally(() => recycle(payload));
+    const written = await peer.writing(open, writing);
     return { reply: { ...written, change } };
   }
 
   async function copyRange(request: RequestOf<'copyRange'>): Promise<Answer<'copyRange'>> {
     const source = peer.file(request.source);
-    const target = peer.writing(request.target);
+    const target = peer.writableFile(request.target);
     // Handles of two shares over one tree would copy, too, but the kernel never asks for it.
     if (source.served !== target.served) throw new PeerfsError('EXDEV', 'files of two shares');
     const { served } = target;
     const { change } = served.leases;
     const { sourceOffset, targetOffset, length } = request;
-    const copied = await peer.changing(
-      served,
-      [contentsChanged(target.path)],
+    const copied = await peer.writing(
+      target,
       peer.slowCalls.pass(() =>
         served.tree.copyRange(source.handle, sourceOffset, target.handle, targetOffset, length),
       ),
     );
-    if (target.hadNames) await peer.changedElsewhere(target);
     const { size, mtimeSec, mtimeNsec } = await served.tree.getattr(target.path, target.handle);
     return { reply: { copied, size, mtimeSec, mtimeNsec, change } };
   }
@@ -149,10 +140,9 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       return { reply: {} };
     }),
     fallocate: peer.heard(async ({ handle, mode, offset, length }) => {
-      const open = peer.writing(handle);
+      const open = peer.writableFile(handle);
       const { tree } = open.served;
-      await peer.changing(open.served, [contentsChanged(open.path)], tree.fallocate(open.handle, mode, offset, length));
-      if (open.hadNames) await peer.changedElsewhere(open);
+      await peer.writing(open, tree.fallocate(open.handle, mode, offset, length));
       return attributesOf(open);
     }),
     seek: peer.heard(async ({ handle, offset, whence }) => {

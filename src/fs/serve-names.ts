@@ -66,7 +66,7 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     const { change } = served.leases;
     const changes = [...namesChanged(path), ...namesChanged(newPath), subtreeChanged(path), subtreeChanged(newPath)];
     const renamed = served.tree.rename(path, newPath, flags).then(() => {
-      served.leases.renamed(path, newPath, (flags & RENAME.exchange) !== 0);
+      served.leases.renamed(served.holder, path, newPath, (flags & RENAME.exchange) !== 0);
     });
     const after = directoriesAfter(served, path, newPath);
     await peer.changing(served, changes, renamed);

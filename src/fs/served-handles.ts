@@ -58,7 +58,8 @@ export class ServedHandle implements FollowedFile {
   readonly handle: Handle;
   readonly isDirectory: boolean;
   isOvertaken = false;
-  hadNames: boolean;
+  mayBeElsewhere: boolean;
+  isMoved = false;
   directory: ByteString;
   name: ByteString;
   #path: ByteString;
@@ -68,20 +69,20 @@ export class ServedHandle implements FollowedFile {
     this.served = served;
     this.handle = handle;
     this.isDirectory = file === undefined;
-    this.hadNames = file !== undefined && file.nlink > 1;
+    this.mayBeElsewhere = file !== undefined && file.nlink > 1;
     this.#path = path;
     this.directory = parentOf(path);
     this.name = nameOf(path);
   }
 
-  /** Whether leases may cover the file under a name that is not `path`: it had several, and one is left. */
+  /** Whether leases may cover the file under a name that is not `path`. */
   async isElsewhere(): Promise<boolean> {
     const { tree } = this.served;
     const file = await tree.getattr(this.path, this.handle).catch(() => undefined);
     if (file?.nlink !== 1) return false;
     const here = await tree.getattr(this.path, 0).catch(() => undefined);
     if (here === undefined || !isSameFile(here, file)) return true;
-    this.hadNames = false;
+    this.mayBeElsewhere = false;
     return false;
   }
 

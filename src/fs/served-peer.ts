@@ -12,7 +12,7 @@ import type { CallName, MailboxCall, RequestOf } from '../wire/schema.ts';
 import type { LeaseHolder } from './lease-holder.ts';
 import { LeaseTerm } from './lease-term.ts';
 import type { LeaseTable } from './leases.ts';
-import { subtreeChanged } from './served-changes.ts';
+import { contentsChanged, subtreeChanged } from './served-changes.ts';
 import { HandleBudget, ServedHandles, type ServedFolder, type ServedHandle } from './served-handles.ts';
 import type { SharedFolder, ShareProvider } from './shared-folder.ts';
 import type { Visit } from './sole-leases.ts';
@@ -141,11 +141,24 @@ export class ServedPeer {
     }
   }
 
+  /** The same of what is done to an open file. */
+  async writing<T>(open: ServedHandle, done: Promise<T>, change = contentsChanged): Promise<T> {
+    const { leases, holder } = open.served;
+    try {
+      return await done;
+    } finally {
+      // Who does not know where the file stands now is told of its own change, too.
+      const told = leases.changed(open.isMoved ? undefined : holder, [change(open.path)]);
+      if (told !== undefined) await told;
+      if (open.mayBeElsewhere) await this.#changedElsewhere(open);
+    }
+  }
+
   /**
    * After a change through a handle whose file has lost the name that the handle has: under which other it is known, and
    * to whom, nobody can say. All are told to look anew, who made the change too.
    */
-  async changedElsewhere(open: ServedHandle): Promise<void> {
+  async #changedElsewhere(open: ServedHandle): Promise<void> {
     if (await open.isElsewhere()) await open.served.leases.changed(undefined, [subtreeChanged(ROOT)]);
   }
 
@@ -175,7 +188,7 @@ export class ServedPeer {
     return open;
   }
 
-  writing(handle: number): ServedHandle {
+  writableFile(handle: number): ServedHandle {
     const open = this.file(handle);
     if (!open.served.isWritable) throw new PeerfsError('EROFS', 'the share is read-only');
     return open;

@@ -270,6 +270,26 @@ for (const who of ['the writer', 'another peer', 'a program of the server'] as c
   });
 }
 
+for (const who of ['another peer', 'a program of the server'] as const) {
+  test(`what is written to a file that ${who} moved is seen under its new name, by the writer too`, async () => {
+    const server = createServer();
+    const [a, b] = [server.connect(), server.connect()];
+    await server.memory.local.mkdir(p('d'), 0o755, OWNER);
+    await writeFile(server.memory.local, p('d/f'), text('as it was'));
+    const { handle } = await openFile(a.tree, p('d/f'), OPEN.write);
+    await (who === 'another peer' ? b.tree : server.memory.local).rename(p('d/f'), p('d/g'), 0);
+    await settle();
+    for (const { tree } of [a, b]) {
+      assert.equal((await tree.getattr(p('d/g'), 0)).size, 9);
+      assert.ok(tree.leaseOf(p('d/g')) > 0);
+    }
+    await a.tree.write(handle, 9, text(' and more'));
+    await a.tree.flush(handle, 0n);
+    for (const { tree } of [a, b]) assert.equal((await tree.getattr(p('d/g'), 0)).size, 18);
+    await server.close();
+  });
+}
+
 test('a lease ends with its time, and a change does not wait for it then', async () => {
   const server = createServer();
   await writeFile(server.memory, p('f'), text('old'));
