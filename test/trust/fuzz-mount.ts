@@ -40,8 +40,8 @@ const REDIAL_MS = 300;
 
 const TAGS = new Map<number, Message>(Object.values(MESSAGES).map((message) => [message.tag, message]));
 const CODES = Object.keys(ERROR_CODES) as ErrorCode[];
-/** Types of files, legal or not: directory, file, link, setuid, device, FIFO, none. */
-const MODES = [0o40755, 0o40755, 0o100644, 0o100644, 0o120777, 0o104755, 0o20666, 0o10644, 0];
+/** Types of files, legal or not: directory, file, link, setuid, device, none. (A FIFO holds up whoever opens it, as on any disk.) */
+const MODES = [0o40755, 0o40755, 0o100644, 0o100644, 0o120777, 0o104755, 0o20666, 0];
 
 export interface FuzzMountOptions {
   readonly rounds: number;

@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { introduce, openLab, sh, untilLive, type Host, type Lab } from '../e2e/lab.ts';
+import { codeOf } from '../../src/errors.ts';
 import { createRandom } from '../wire/samples.ts';
 import { startBystander } from './bystander.ts';
 import { writeFrames } from './frame-corpus.ts';
@@ -88,15 +89,19 @@ async function closePrey({ lab, folder, isOwnDisk }: Prey): Promise<void> {
   await lab.close();
 }
 
-/** What mallory's frames name exists, until they remove it. */
+/** What mallory's frames name exists, until they remove it; while they hold the whole disk in files without a name, not all of it. */
 function tidy(folder: string): void {
   for (const name of readdirSync(folder, { encoding: 'buffer' })) {
     rmSync(Buffer.concat([Buffer.from(`${folder}/`), name]), { recursive: true, force: true });
   }
-  mkdirSync(join(folder, 'directory'));
-  for (const name of ['file', 'a', 'directory/a', 'directory/b'])
-    writeFileSync(join(folder, name), 'contents '.repeat(900));
-  symlinkSync('file', join(folder, 'link'));
+  try {
+    mkdirSync(join(folder, 'directory'));
+    symlinkSync('file', join(folder, 'link'));
+    for (const name of ['file', 'a', 'directory/a', 'directory/b'])
+      writeFileSync(join(folder, name), 'contents '.repeat(900));
+  } catch (error) {
+    if (codeOf(error) !== 'ENOSPC') throw error;
+  }
 }
 
 async function flood(session: HostileSession, options: FuzzOptions, prey: Prey): Promise<number> {
