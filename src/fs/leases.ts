@@ -48,7 +48,7 @@ export interface FollowedFile {
   path: ByteString;
   /** Others changed the contents after the leases of the peer had ended while it was away. */
   isOvertaken: boolean;
-  /** The file has several names, or had, or a program of this computer moved names: `path` may not be the one that is left. */
+  /** The file has several names, or had: `path` may not be the one that is left. */
   mayBeElsewhere: boolean;
   /** Another peer moved it: whoever has it open may not know it by `path`. */
   isMoved: boolean;
@@ -91,6 +91,8 @@ const isBelow = (path: ByteString, top: ByteString) => top === '' || path === to
 export class TreeLeases {
   /** Counts changes; replies carry the number from before the tree was read. */
   change = 1;
+  /** Grows when programs of this computer may have moved a name, made or removed one: which is not said. */
+  namings = 0;
   /** What calls of peers concern, and who may answer for names itself. */
   readonly soles: SoleLeases;
   readonly #tree: WatchedTree;
@@ -278,21 +280,8 @@ export class TreeLeases {
     }
   }
 
-  /** By a program of this computer: which names is not said. */
-  #movedOutside(changed: ByteString, what: number): void {
-    for (const files of this.#followed.values()) {
-      for (const file of files) {
-        const { path } = file;
-        file.mayBeElsewhere ||=
-          (path === changed && (what & RECALL.attributes) !== 0) ||
-          (parentOf(path) === changed && (what & RECALL.entries) !== 0) ||
-          (isBelow(path, changed) && (what & RECALL.subtree) !== 0);
-      }
-    }
-  }
-
   #changedOutside({ path, what }: TreeChange): void {
-    this.#movedOutside(path, what);
+    if (what !== (RECALL.attributes | RECALL.contents)) this.namings += 1;
     // A change of names changes the directory's own times too.
     const full = what & RECALL.entries ? what | RECALL.attributes : what;
     void this.changed(undefined, [{ path, what: full }]);

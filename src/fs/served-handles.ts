@@ -60,6 +60,8 @@ export class ServedHandle implements FollowedFile {
   isOvertaken = false;
   mayBeElsewhere: boolean;
   isMoved = false;
+  /** TreeLeases.namings when the path was last sure. */
+  namings: number;
   directory: ByteString;
   name: ByteString;
   #path: ByteString;
@@ -68,6 +70,7 @@ export class ServedHandle implements FollowedFile {
   constructor(served: ServedFolder, handle: Handle, path: ByteString, file: Attributes | undefined) {
     this.served = served;
     this.handle = handle;
+    this.namings = served.leases.namings;
     this.isDirectory = file === undefined;
     this.mayBeElsewhere = file !== undefined && file.nlink > 1;
     this.#path = path;
@@ -77,12 +80,18 @@ export class ServedHandle implements FollowedFile {
 
   /** Whether leases may cover the file under a name that is not `path`. */
   async isElsewhere(): Promise<boolean> {
-    const { tree } = this.served;
+    const { tree, leases } = this.served;
+    const { namings } = leases;
+    if (!this.mayBeElsewhere && this.namings === namings) return false;
     const file = await tree.getattr(this.path, this.handle).catch(() => undefined);
-    if (file?.nlink !== 1) return false;
-    const here = await tree.getattr(this.path, 0).catch(() => undefined);
-    if (here === undefined || !isSameFile(here, file)) return true;
-    this.mayBeElsewhere = false;
+    if (file === undefined) return true;
+    // No lease covers a file of several names, and nobody knows one of none.
+    if (file.nlink === 1) {
+      const here = await tree.getattr(this.path, 0).catch(() => undefined);
+      if (here === undefined || !isSameFile(here, file)) return true;
+    }
+    this.mayBeElsewhere = file.nlink > 1;
+    this.namings = namings;
     return false;
   }
 

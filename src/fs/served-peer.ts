@@ -150,16 +150,9 @@ export class ServedPeer {
       // Who does not know where the file stands now is told of its own change, too.
       const told = leases.changed(open.isMoved ? undefined : holder, [change(open.path)]);
       if (told !== undefined) await told;
-      if (open.mayBeElsewhere) await this.#changedElsewhere(open);
+      // Under which other name the file is known, and to whom, nobody can say: all are told to look anew.
+      if (await open.isElsewhere()) await leases.changed(undefined, [subtreeChanged(ROOT)]);
     }
-  }
-
-  /**
-   * After a change through a handle whose file has lost the name that the handle has: under which other it is known, and
-   * to whom, nobody can say. All are told to look anew, who made the change too.
-   */
-  async #changedElsewhere(open: ServedHandle): Promise<void> {
-    if (await open.isElsewhere()) await open.served.leases.changed(undefined, [subtreeChanged(ROOT)]);
   }
 
   served(share: number): ServedFolder {
