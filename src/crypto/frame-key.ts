@@ -5,7 +5,17 @@
  * The nonce is four bytes of domain and the counter, little-endian: one key serves several kinds of content.
  */
 import { makeAeadKey, type AeadKey } from './aead.ts';
-import { KEY_BYTES, memory, NONCE_BYTES, openInPlace, release, reserve, sealInPlace, TAG_BYTES } from './sodium.ts';
+import {
+  forgetKeyInPlace,
+  KEY_BYTES,
+  memory,
+  NONCE_BYTES,
+  openInPlace,
+  release,
+  reserve,
+  sealInPlace,
+  TAG_BYTES,
+} from './sodium.ts';
 
 /** Up to here libsodium is the faster one (test/crypto/session.bench.ts). Tuning, bytes. */
 export const SMALL_BYTES = 3072;
@@ -73,6 +83,7 @@ export class FrameKey {
   destroy(): void {
     if (this.#address === 0) return;
     release(this.#address, KEY_BYTES);
+    forgetKeyInPlace();
     this.#address = 0;
     this.#large.destroy();
   }

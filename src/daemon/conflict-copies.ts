@@ -6,7 +6,7 @@
 import { closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { nameOf, toBytes, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
-import { codeOf } from '../errors.ts';
+import { codeOf, PeerfsError } from '../errors.ts';
 import type { RefusedWrite } from '../fs/remote-share.ts';
 import type { Logger } from '../log.ts';
 
@@ -21,7 +21,7 @@ export interface ConflictCopies {
   readonly directory: string;
   /** How many there are. */
   count(): number;
-  /** Never throws: what cannot be kept is counted in the log. */
+  /** Never throws. */
   keep(petname: string, write: RefusedWrite): void;
 }
 
@@ -31,10 +31,20 @@ export interface ConflictCopiesOptions {
   readonly log: Logger;
   /** The copy of a file was begun. @param name of the file. */
   readonly onCopy: (petname: string, name: ByteString) => void;
+  /** Something of a file could not be kept; told once for each. */
+  readonly onFailure: (petname: string, name: ByteString, code: string) => void;
 }
 
-export function createConflictCopies({ directory, clock, log, onCopy }: ConflictCopiesOptions): ConflictCopies {
+export function createConflictCopies({
+  directory,
+  clock,
+  log,
+  onCopy,
+  onFailure,
+}: ConflictCopiesOptions): ConflictCopies {
   const copies = new WeakMap<object, Buffer>();
+  /** Of which something could not be kept. */
+  const failed = new WeakSet<object>();
 
   /** A path below the folder. */
   const within = (name: Uint8Array) => Buffer.concat([Buffer.from(`${directory}/`), name]);
@@ -47,11 +57,23 @@ export function createConflictCopies({ directory, clock, log, onCopy }: Conflict
     }
   };
 
-  function checkRoom(bytes: number): void {
+  /** @throws EDQUOT. */
+  function checkRoom(bytes: number, isNew: boolean): void {
     let used = bytes;
     const there = names();
     for (const name of there) used += lstatSync(within(name)).blocks * 512;
-    if (used > MOST_BYTES || there.length > MOST_COPIES) throw Object.assign(new Error(), { code: 'EDQUOT' });
+    if (used > MOST_BYTES || (isNew && there.length >= MOST_COPIES)) throw new PeerfsError('EDQUOT', 'too many copies');
+  }
+
+  function append(copy: Buffer, offset: number, bytes: Uint8Array): void {
+    const descriptor = openSync(copy, constants.O_WRONLY | constants.O_NOFOLLOW);
+    try {
+      for (let done = 0; done < bytes.length;) {
+        done += writeSync(descriptor, bytes, done, bytes.length - done, offset + done);
+      }
+    } finally {
+      closeSync(descriptor);
+    }
   }
 
   /** Path of a new file. */
@@ -74,24 +96,19 @@ export function createConflictCopies({ directory, clock, log, onCopy }: Conflict
     directory,
     count: () => names().length,
     keep(petname, { file, path, offset, bytes }) {
+      const known = copies.get(file);
       try {
-        checkRoom(bytes.length);
-        let copy = copies.get(file);
-        if (copy === undefined) {
-          copy = begin(petname, path);
-          copies.set(file, copy);
-          onCopy(petname, nameOf(path));
-        }
-        const descriptor = openSync(copy, constants.O_WRONLY | constants.O_NOFOLLOW);
-        try {
-          for (let done = 0; done < bytes.length;) {
-            done += writeSync(descriptor, bytes, done, bytes.length - done, offset + done);
-          }
-        } finally {
-          closeSync(descriptor);
-        }
+        checkRoom(bytes.length, known === undefined);
+        const copy = known ?? begin(petname, path);
+        append(copy, offset, bytes);
+        copies.set(file, copy);
+        if (known === undefined) onCopy(petname, nameOf(path));
       } catch (error) {
-        log.warn('conflict-copy-failed', { code: codeOf(error), bytes: bytes.length });
+        const code = codeOf(error);
+        log.warn('conflict-copy-failed', { code, bytes: bytes.length });
+        if (failed.has(file)) return;
+        failed.add(file);
+        onFailure(petname, nameOf(path), code);
       }
     },
   };

@@ -198,10 +198,12 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       directory: home.conflicts,
       clock,
       log,
-      onCopy: (petname, name) => {
-        const of = `${toText(name)} of ${petname}`;
-        warn(`others changed ${of} before what was written to it arrived: that is kept in ${home.conflicts}`);
-      },
+      onCopy: (petname, name) =>
+        warn(
+          `others changed ${toText(name)} of ${petname} before what was written to it arrived: that is kept in ${home.conflicts}`,
+        ),
+      onFailure: (petname, name, code) =>
+        warn(`what was written to ${toText(name)} of ${petname} could be kept in part only, or not at all: ${code}`),
     });
     const peers = createPeers({
       store,

@@ -4,8 +4,6 @@ import type { LeaseTerm } from './lease-term.ts';
 
 export interface LeaseHolder {
   readonly term: Pick<LeaseTerm, 'endsAt' | 'heardAt' | 'tell'>;
-  /** Whether a path to the peer is up. */
-  isLive(): boolean;
   /** Tells the peer; settles when it has acknowledged, rejects if it cannot be told. */
   recall(path: ByteString, what: number, change: number): Promise<void>;
 }

@@ -13,9 +13,10 @@
  * Order: the number of a reply is taken before the lease is granted, and that before the tree is read; a change is counted
  * after the tree was changed. So a holder that read the old state under number n gets the recall, and its number is above n.
  */
-import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
+import { isBelow, nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import type { Clock } from '../clock.ts';
 import { RECALL } from '../wire/schema.ts';
+import { FollowedFiles } from './followed-files.ts';
 import type { LeaseHolder } from './lease-holder.ts';
 import type { TermLengths } from './lease-term.ts';
 import { SoleLeases } from './sole-leases.ts';
@@ -40,18 +41,6 @@ interface PendingRecall {
   readonly holder: LeaseHolder;
   readonly path: ByteString;
   readonly settled: Promise<void>;
-}
-
-/** An open handle of a peer. */
-export interface FollowedFile {
-  /** Follows renames. */
-  path: ByteString;
-  /** Others changed the contents after the leases of the peer had ended while it was away. */
-  isOvertaken: boolean;
-  /** The file has several names, or had: `path` may not be the one that is left. */
-  mayBeElsewhere: boolean;
-  /** Another peer moved it: whoever has it open may not know it by `path`. */
-  isMoved: boolean;
 }
 
 export interface LeaseTableOptions {
@@ -86,19 +75,17 @@ export class LeaseTable {
   }
 }
 
-const isBelow = (path: ByteString, top: ByteString) => top === '' || path === top || path.startsWith(`${top}/`);
-
 export class TreeLeases {
   /** Counts changes; replies carry the number from before the tree was read. */
   change = 1;
   /** Grows when programs of this computer may have moved a name, made or removed one: which is not said. */
   namings = 0;
+  readonly followed = new FollowedFiles();
   /** What calls of peers concern, and who may answer for names itself. */
   readonly soles: SoleLeases;
   readonly #tree: WatchedTree;
   readonly #clock: Clock;
   readonly #directories = new Map<ByteString, LeasedDirectory>();
-  readonly #followed = new Map<LeaseHolder, Set<FollowedFile>>();
   readonly #byHolder = new Map<LeaseHolder, Set<ByteString>>();
   readonly #unwatchable = new Map<ByteString, number>();
   readonly #pending = new Set<PendingRecall>();
@@ -165,7 +152,7 @@ export class TreeLeases {
    */
   changed(by: LeaseHolder | undefined, changes: readonly TreeChange[]): Promise<void> | undefined {
     this.change += 1;
-    this.#overtake(by, changes);
+    this.followed.changed(by, changes, this.#clock.now());
     if (this.#directories.size === 0 && this.#pending.size === 0) return undefined;
     const waiting: Promise<void>[] = [];
     for (const recall of this.#pending) {
@@ -178,36 +165,6 @@ export class TreeLeases {
     for (const change of changes) this.#affect(by, change, waiting);
     if (waiting.length === 0) return undefined;
     return Promise.all(waiting).then(() => undefined);
-  }
-
-  follow(holder: LeaseHolder, file: FollowedFile): void {
-    const files = this.#followed.get(holder);
-    if (files === undefined) this.#followed.set(holder, new Set([file]));
-    else files.add(file);
-  }
-
-  unfollow(holder: LeaseHolder, file: FollowedFile): void {
-    const files = this.#followed.get(holder);
-    if (files?.delete(file) === true && files.size === 0) this.#followed.delete(holder);
-  }
-
-  /** The file got another name, or may have. */
-  linked(path: ByteString): void {
-    for (const files of this.#followed.values()) {
-      for (const file of files) if (file.path === path) file.mayBeElsewhere = true;
-    }
-  }
-
-  /** A name was moved: open handles follow. */
-  renamed(by: LeaseHolder, from: ByteString, to: ByteString, exchange: boolean): void {
-    for (const [holder, files] of this.#followed) {
-      for (const file of files) {
-        const { path } = file;
-        if (isBelow(path, from)) file.path = (to + path.slice(from.length)) as ByteString;
-        else if (exchange && isBelow(path, to)) file.path = (from + path.slice(to.length)) as ByteString;
-        if (path !== file.path && holder !== by) file.isMoved = true;
-      }
-    }
   }
 
   /** The holder is gone, or its leases have expired: nothing is promised to it any more. */
@@ -235,6 +192,8 @@ export class TreeLeases {
       this.#tree.unwatch(directory);
       return this.#directories.has(directory) ? this.grant(holder, directory, looksAt) : 0;
     }
+    // What programs did here unwatched may have moved names.
+    this.namings += 1;
     const leased: LeasedDirectory = { holders: new Map() };
     this.#directories.set(directory, leased);
     this.#add(holder, directory, leased);
@@ -268,15 +227,6 @@ export class TreeLeases {
     if (leased.holders.size === 0) {
       this.#directories.delete(directory);
       this.#tree.unwatch(directory);
-    }
-  }
-
-  #overtake(by: LeaseHolder | undefined, changes: readonly TreeChange[]): void {
-    for (const [holder, files] of this.#followed) {
-      if (holder === by || holder.isLive() || holder.term.endsAt > this.#clock.now()) continue;
-      for (const file of files) {
-        if (changes.some(({ path, what }) => path === file.path && what & RECALL.contents)) file.isOvertaken = true;
-      }
     }
   }
 

@@ -142,6 +142,10 @@ export class MountCore {
 
   async #settleName(node: MountNode): Promise<void> {
     const { tree } = this.shareOf(node);
+    // Of a directory that has no name any more.
+    for (const { parent, name } of [...node.links]) {
+      if (this.nodes.pathOf(parent) === undefined) this.nodes.unlink(parent, name);
+    }
     const isHere = (found: Attributes | null | undefined) =>
       found && node.identity !== undefined && isSameFile(found, node.identity);
     const covered = node.links.find((link) => isHere(tree.known(this.#pathOfLink(link))));

@@ -39,6 +39,8 @@ export interface RemoteFile {
   size: number;
   /** As our last change left it at the server, or as it was heard of when nothing was unwritten; undefined: not at the server. */
   version: Version | undefined;
+  /** A write since nothing was unwritten has been answered. */
+  isNoted: boolean;
   /** Counts our changes of the contents: a read asked for before one says nothing of the size after it. */
   changes: number;
 }
@@ -70,12 +72,13 @@ export interface RemoteHandle {
   readonly epoch: number;
 }
 
-/** The server said this after one of our writes; answers come in any order. */
+/** The server said this after one of our changes; the answers of writes that are under way together come in any order. */
 export function noteWritten(file: RemoteFile, { size, mtimeSec, mtimeNsec }: Version): void {
-  const { version } = file;
+  const { version, isNoted } = file;
   const since =
     version === undefined ? 1 : mtimeSec - version.mtimeSec || mtimeNsec - version.mtimeNsec || size - version.size;
-  if (since > 0) file.version = { size, mtimeSec, mtimeNsec };
+  if (!isNoted || since > 0) file.version = { size, mtimeSec, mtimeNsec };
+  file.isNoted = file.writes.isDirty;
 }
 
 export const isSameVersion = (a: Version, b: Version): boolean =>

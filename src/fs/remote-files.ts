@@ -179,7 +179,10 @@ export class RemoteFileOperations {
       return { size: file.size, end: offset + bytes.length };
     }
     if (bytes.length > 0) {
-      if (!file.writes.isDirty) this.#share.changedContents(file);
+      if (!file.writes.isDirty) {
+        file.isNoted = false;
+        this.#share.changedContents(file);
+      }
       const room = file.writes.write(open, offset, bytes);
       open.hasWritten = true;
       if (offset + bytes.length > file.size) file.size = offset + bytes.length;
@@ -327,6 +330,7 @@ export class RemoteFileOperations {
       handles: new Set(),
       size: attributes.size,
       version: isProvisional(attributes) ? undefined : attributes,
+      isNoted: false,
       changes: 0,
       writes: new WriteBuffer<RemoteHandle>(
         this.#share.clock,

@@ -102,6 +102,8 @@ export class RemoteHandles {
       if (code === 'OUTCOME_UNKNOWN' && !canRepeat) throw new PeerfsError('EIO', 'outcome unknown', { cause: error });
       if (code !== 'EBADF' && code !== 'ESTALE' && code !== 'OUTCOME_UNKNOWN') throw error;
       if (open.number === number) open.isLost = true;
+      // Whether what changed it was this call nobody can tell.
+      if (code === 'OUTCOME_UNKNOWN') open.file.version = undefined;
     }
     checkWhole(open);
     await this.#reopened(open);

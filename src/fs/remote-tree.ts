@@ -163,6 +163,7 @@ class Remote implements RemoteTree {
           );
     const changed = this.#share.files.find(reply.attributes);
     const isCurrent = this.#share.order.isCurrent(path, sentAt, reply.change);
+    if (changed?.writes.isDirty === false) changed.version = reply.attributes;
     if (change.size !== undefined && changed !== undefined) {
       this.#share.changedContents(changed);
       changed.size = reply.attributes.size;

@@ -66,7 +66,7 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     const { change } = served.leases;
     const changes = [...namesChanged(path), ...namesChanged(newPath), subtreeChanged(path), subtreeChanged(newPath)];
     const renamed = served.tree.rename(path, newPath, flags).then(() => {
-      served.leases.renamed(served.holder, path, newPath, (flags & RENAME.exchange) !== 0);
+      served.leases.followed.renamed(served.holder, path, newPath, (flags & RENAME.exchange) !== 0);
     });
     const after = directoriesAfter(served, path, newPath);
     await peer.changing(served, changes, renamed);
@@ -85,7 +85,7 @@ export function nameHandlers(peer: ServedPeer): ServedHandlers<NameCall> {
     ),
     link: peer.heard(({ share, path, handle, newPath }) => {
       const open = handle === 0 ? undefined : peer.file(handle, peer.served(share));
-      peer.served(share).leases.linked(open?.path ?? path);
+      peer.served(share).leases.followed.linked(open?.path ?? path);
       return create(share, newPath, (tree) => tree.link(path, open?.handle ?? 0, newPath), {
         path: open?.path ?? path,
         what: RECALL.attributes,

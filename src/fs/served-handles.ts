@@ -5,7 +5,8 @@ import { nameOf, parentOf, type ByteString } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
 import type { Attributes } from '../wire/schema.ts';
 import type { LeaseHolder } from './lease-holder.ts';
-import type { FollowedFile, TreeLeases } from './leases.ts';
+import type { FollowedFile } from './followed-files.ts';
+import type { TreeLeases } from './leases.ts';
 import { isSameFile } from './remote-file.ts';
 import type { Handle, WatchedTree } from './tree.ts';
 
@@ -58,6 +59,7 @@ export class ServedHandle implements FollowedFile {
   readonly handle: Handle;
   readonly isDirectory: boolean;
   isOvertaken = false;
+  changedAt = Number.NEGATIVE_INFINITY;
   mayBeElsewhere: boolean;
   isMoved = false;
   /** TreeLeases.namings when the path was last sure. */
@@ -93,6 +95,10 @@ export class ServedHandle implements FollowedFile {
     this.mayBeElsewhere = file.nlink > 1;
     this.namings = namings;
     return false;
+  }
+
+  get holder(): LeaseHolder {
+    return this.served.holder;
   }
 
   get path(): ByteString {
@@ -138,7 +144,7 @@ export class ServedHandles {
     const number = this.#next;
     this.#next = number >= 0xffff_ffff ? 1 : number + 1;
     this.#open.set(number, handle);
-    if (!handle.isDirectory) handle.served.leases.follow(handle.served.holder, handle);
+    if (!handle.isDirectory) handle.served.leases.followed.add(handle);
     return number;
   }
 
@@ -154,7 +160,7 @@ export class ServedHandles {
     if (handle === undefined) return undefined;
     this.#open.delete(number);
     this.#budget.giveBack();
-    handle.served.leases.unfollow(handle.served.holder, handle);
+    handle.served.leases.followed.remove(handle);
     return handle;
   }
 

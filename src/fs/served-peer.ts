@@ -77,6 +77,8 @@ export class ServedPeer {
   readonly #stops: (() => void)[];
   readonly term: LeaseTerm;
   #closed = false;
+  /** When no path led to the peer last, Clock.now(). */
+  #leftAt = Number.NEGATIVE_INFINITY;
 
   constructor({ channel, shares, leases, budget, clock, log }: ServingOptions) {
     this.handles = new ServedHandles(budget ?? new HandleBudget(Number.MAX_SAFE_INTEGER));
@@ -95,6 +97,7 @@ export class ServedPeer {
       }),
       channel.onRestart(() => this.#forgetPeer('the peer restarted')),
       channel.onState((state) => {
+        if (state !== 'live') this.#leftAt = clock.now();
         if (state === 'offline') this.#goneAfterLease();
       }),
     ];
@@ -124,7 +127,8 @@ export class ServedPeer {
     return async (request, context) => {
       if (this.#closed) throw new PeerfsError('EHOSTDOWN', 'closing');
       const now = this.#clock.now();
-      if (this.term.heard(now)) this.#dropLeases();
+      const { heardAt } = this.term;
+      if (this.term.heard(now)) this.#leasesEnded(heardAt);
       const visit = visitOf(request);
       const served = visit === undefined ? undefined : this.#folders.get(visit.share);
       if (visit === undefined || served === undefined) return handler(request, context);
@@ -220,7 +224,6 @@ export class ServedPeer {
     const { share, tree, writable } = folder;
     const holder: LeaseHolder = {
       term: this.term,
-      isLive: () => this.#channel.state === 'live',
       recall: async (path, what, change) => {
         await this.#channel.call('recall', { share, path, what, change });
       },
@@ -232,6 +235,13 @@ export class ServedPeer {
     this.#folders.delete(served.share);
     served.leases.dropHolder(served.holder);
     for (const [number, open] of this.handles.entries()) if (open.served === served) void this.release(number);
+  }
+
+  /** Whoever was merely silent writes on as it likes; who was away may have writes from before. */
+  #leasesEnded(heardAt: number): void {
+    this.#dropLeases();
+    if (this.#leftAt < heardAt) return;
+    for (const { leases, holder } of this.#folders.values()) leases.followed.overtaken(holder, heardAt);
   }
 
   #dropLeases(): void {

@@ -81,7 +81,8 @@ export class ChannelPath {
   #early: Uint8Array[] = [];
   #earlyBytes = 0;
   #heardAt: number;
-  #bytesMoved = 0;
+  #bytesSent = 0;
+  #bytesReceived = 0;
   /** What is left of the trial. */
   #trialMs = 0;
   #trialLengthMs = TRIAL_MS;
@@ -182,12 +183,13 @@ export class ChannelPath {
     this.#trialMs = this.#trialLengthMs;
   }
 
-  /** Bytes sent and received since the last time this was asked; 0 if they say nothing of the peer. */
+  /** Bytes sent and received since the last time this was asked; not those sent that say nothing of the peer. */
   takeBytesMoved(): number {
     const { bytesSent, bytesReceived, isOverdue } = this.path.statistics;
-    const moved = bytesSent + bytesReceived - this.#bytesMoved;
-    this.#bytesMoved += moved;
-    return isOverdue === true ? 0 : moved;
+    const [sent, received] = [bytesSent - this.#bytesSent, bytesReceived - this.#bytesReceived];
+    this.#bytesSent = bytesSent;
+    this.#bytesReceived = bytesReceived;
+    return isOverdue === true ? received : sent + received;
   }
 
   /** Idempotent. */

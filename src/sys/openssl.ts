@@ -109,6 +109,8 @@ export function opensslInPlace(): OpensslInPlace | undefined {
     forget() {
       scratch.bytes.fill(0);
       check(evp.init(context, 0, 0, scratch.at + KEY_AT, scratch.at + NONCE_AT, 1));
+      // What is kept of a message is made anew with the first byte of the next.
+      check(evp.updateAt(context, scratch.at + FINAL_AT, scratch.at + LENGTH_AT, scratch.at + FINAL_AT, 1));
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Writes that waited for longer than a lease: what becomes of them if others changed the file meanwhile, and if not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PeerfsError } from '../../src/errors.ts';
 import { OPEN } from '../../src/wire/schema.ts';
 import { settle } from '../manual-clock.ts';
 import { createServer, p, type Client, type Server } from './remote-fixture.ts';
@@ -95,6 +96,60 @@ for (const [who, change] of [
     });
   }
 }
+
+test('a change that waited for our lease to end is one that was made while we were away', async () => {
+  const { server, a, b, handle, away, back, contents } = await createFixture();
+  let theirs: Promise<void> | undefined;
+  await away(async () => {
+    a.serverChannel.beforeReply = () => new Promise(() => undefined);
+    await server.clock.run(5000);
+    theirs = writeFile(b.tree, p('f'), text('theirs'));
+    await server.clock.run(13_000);
+    await theirs;
+  });
+  await back();
+  await fails(a.tree.fsync(handle, false), 'ESTALE');
+  assert.equal(await contents(), 'theirs');
+  await server.close();
+});
+
+test('own changes of all kinds are none of others', async () => {
+  const { server, a, handle, away, back, contents } = await createFixture();
+  await a.tree.rename(p('f'), p('g'), 0);
+  await a.tree.rename(p('g'), p('f'), 0);
+  await a.tree.setattr(p('f'), handle, { size: 6 });
+  await a.tree.setattr(p('f'), handle, { mtime: { sec: 4_000_000_000, nsec: 1 } });
+  await a.tree.write(handle, 0, text('a'));
+  await a.tree.fsync(handle, false);
+  const other = await openFile(a.tree, p('f'), OPEN.write | OPEN.append);
+  await a.tree.write(other.handle, 0, text('!'));
+  await away();
+  a.serverChannel.setState('offline');
+  await server.clock.run(AWAY_MS);
+  await back();
+  await a.tree.fsync(handle, false);
+  assert.equal(await contents(), 'aS IT !');
+  assert.deepEqual(a.refused, []);
+  await server.close();
+});
+
+test('nor is a write of which the answer was lost with the server', async () => {
+  const { server, a, handle, contents } = await createFixture();
+  let restart = () => {};
+  const held = new Promise<void>((_resolve, reject) => {
+    restart = () => reject(new PeerfsError('OUTCOME_UNKNOWN', 'restarted'));
+  });
+  a.channel.beforeReply = (name) => (name === 'write' ? held : undefined);
+  await a.tree.write(handle, 3, text('IT'));
+  await server.clock.run(AWAY_MS);
+  a.channel.beforeReply = () => undefined;
+  a.channel.restarted();
+  restart();
+  await a.tree.fsync(handle, false);
+  assert.equal(await contents(), 'AS IT was');
+  assert.deepEqual(a.refused, []);
+  await server.close();
+});
 
 test('a laptop that slept is one that was away', async () => {
   const { server, a, b, handle, away, back, contents } = await createFixture();

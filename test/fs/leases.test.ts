@@ -19,7 +19,6 @@ async function createFixture() {
     const told: string[] = [];
     return {
       told,
-      isLive: () => true,
       term: { heardAt: clock.now(), endsAt: clock.now() + 15_000, tell: () => 15_000 },
       recall: async (path, what) => void told.push(`${path} ${what}`),
     };

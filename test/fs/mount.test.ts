@@ -280,6 +280,26 @@ test('of a file of several names one goes on when another client removes or repl
   }
 });
 
+test('a file of several names is reached though one stood in a directory that others removed', async () => {
+  const fixture = createFixture(['alice']);
+  const { mount } = fixture;
+  const { local } = peerOf(fixture).server.memory;
+  for (const directory of ['d1', 'd2']) await local.mkdir(p(directory), 0o755, OWNER);
+  await writeFile(local, p('d1/a'), text('one file'));
+  await local.link(p('d1/a'), 0, p('d2/b'));
+  const { node } = await find(mount, 'alice/d2/b');
+  assert.equal((await find(mount, 'alice/d1/a')).node, node);
+  await local.unlink(p('d1/a'));
+  await local.rmdir(p('d1'));
+  await settle();
+  const alice = await find(mount, 'alice');
+  assert.ok(await isAbsent(mount, alice.node, 'd1'));
+  assert.equal((await mount.getattr(node, undefined, context)).attributes.size, 8);
+  const opened = await mount.open(node, READ, context);
+  await mount.release(opened.handle);
+  await fixture.close();
+});
+
 test('where another file stands under the name that is opened, the kernel looks again', async () => {
   const fixture = createFixture(['alice']);
   const { mount } = fixture;

@@ -270,6 +270,24 @@ for (const who of ['the writer', 'another peer', 'a program of the server'] as c
   });
 }
 
+test('a file that was moved where nobody looked is seen under its new name when its writer goes on', async () => {
+  const server = createServer();
+  const [a, b] = [server.connect(), server.connect()];
+  await server.memory.local.mkdir(p('d'), 0o755, OWNER);
+  await writeFile(server.memory.local, p('d/f'), text('as it was'));
+  const { handle } = await openFile(a.tree, p('d/f'), OPEN.write);
+  await server.clock.run(server.leases.leaseMs.fast + 1000);
+  // It is heard again, and has no lease on the folder any more.
+  await a.tree.statfs(p(''));
+  await server.memory.local.rename(p('d/f'), p('d/g'), 0);
+  assert.equal((await b.tree.getattr(p('d/g'), 0)).size, 9);
+  assert.ok(b.tree.leaseOf(p('d/g')) > 0);
+  await a.tree.write(handle, 9, text(' and more'));
+  await a.tree.flush(handle, 0n);
+  assert.equal((await b.tree.getattr(p('d/g'), 0)).size, 18);
+  await server.close();
+});
+
 for (const who of ['another peer', 'a program of the server'] as const) {
   test(`what is written to a file that ${who} moved is seen under its new name, by the writer too`, async () => {
     const server = createServer();

@@ -21,7 +21,6 @@ async function createFixture() {
     let heardAt = clock.now();
     const made: LeaseHolder & { told: string[]; answer: () => void; hear: () => void } = {
       told,
-      isLive: () => true,
       answer: () => undefined,
       hear: () => (heardAt = clock.now()),
       term: {
