@@ -19,6 +19,8 @@ const SETTINGS = `logLevel = debug\npaths = udp\naddresses.deny = ["${ALICE}/32"
 /** The slowest that a copy may be, MiB a second: it must not hang. */
 const SLOWEST = 0.1;
 const MID_SESSION_MS = 300;
+/** Of a run that lasts for minutes. */
+const LONG_MIB = 32;
 
 /** What issue and users mean by a bad network. The last stays until the end: the MTU does not come back. */
 export const TROUBLES: readonly (readonly [string, Partial<Troubles>])[] = [
@@ -117,8 +119,11 @@ export async function badNetwork({ mib, seed, say }: BadNetworkOptions): Promise
     }
     const spoilt = await chaos.close();
     seen.push(`the proxy: ${JSON.stringify(spoilt)}`);
+    // After bursts of losses datagrams are short already when the MTU is cut, and a short run may see no attempt at longer ones.
+    const { tooLong, ...others } = spoilt;
+    assert.ok(tooLong > 0 || mib < LONG_MIB, seen.at(-1));
     assert.ok(
-      Object.values(spoilt).every((count) => count > 0),
+      Object.values(others).every((count) => count > 0),
       seen.at(-1),
     );
     return seen;
