@@ -60,6 +60,9 @@ function visitOf(request: object): ShareVisit | undefined {
 /** Tuning: how many calls of a peer may keep a thread each. */
 const SLOW_CALLS_AT_ONCE = 4;
 
+/** Without a path for less is a path that moved. Milliseconds. */
+const AWAY_MS = 5000;
+
 /** Grows with each peer served: lock owners of different peers differ by it. */
 let peersServed = 0;
 
@@ -77,8 +80,10 @@ export class ServedPeer {
   readonly #stops: (() => void)[];
   readonly term: LeaseTerm;
   #closed = false;
-  /** When no path led to the peer last, Clock.now(). */
-  #leftAt = Number.NEGATIVE_INFINITY;
+  /** Since when no path leads to the peer, Clock.now(); Infinity while one does. */
+  #leftAt = Infinity;
+  /** When it last left for longer than a moment. */
+  #wasAwayFrom = Number.NEGATIVE_INFINITY;
 
   constructor({ channel, shares, leases, budget, clock, log }: ServingOptions) {
     this.handles = new ServedHandles(budget ?? new HandleBudget(Number.MAX_SAFE_INTEGER));
@@ -97,7 +102,10 @@ export class ServedPeer {
       }),
       channel.onRestart(() => this.#forgetPeer('the peer restarted')),
       channel.onState((state) => {
-        if (state !== 'live') this.#leftAt = clock.now();
+        const now = clock.now();
+        if (state === 'live' && now - this.#leftAt >= AWAY_MS) this.#wasAwayFrom = this.#leftAt;
+        if (state === 'live') this.#leftAt = Infinity;
+        else this.#leftAt = Math.min(this.#leftAt, now);
         if (state === 'offline') this.#goneAfterLease();
       }),
     ];
@@ -240,7 +248,7 @@ export class ServedPeer {
   /** Whoever was merely silent writes on as it likes; who was away may have writes from before. */
   #leasesEnded(heardAt: number): void {
     this.#dropLeases();
-    if (this.#leftAt < heardAt) return;
+    if (this.#wasAwayFrom < heardAt) return;
     for (const { leases, holder } of this.#folders.values()) leases.followed.overtaken(holder, heardAt);
   }
 

@@ -190,6 +190,21 @@ test('what is written after coming back is no conflict, whatever others did mean
   await server.close();
 });
 
+test('nor is what was written while a path moved, though leases had ended for silence', async () => {
+  const { server, a, b, handle, contents } = await createFixture();
+  await server.clock.run(AWAY_MS);
+  await writeFile(b.tree, p('f'), text('theirs'));
+  a.serverChannel.setState('reconnecting');
+  await server.clock.run(1000);
+  a.serverChannel.setState('live');
+  const opens = a.channel.calls.get('open');
+  await a.tree.write(handle, 0, text('ours'));
+  await a.tree.fsync(handle, false);
+  assert.equal(a.channel.calls.get('open'), opens, 'its locks would be lost');
+  assert.equal(await contents(), 'oursrs');
+  await server.close();
+});
+
 test('nor is what a peer writes that was silent, but there', async () => {
   const { server, a, b, handle, contents } = await createFixture();
   await server.clock.run(AWAY_MS);
