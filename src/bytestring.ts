@@ -51,12 +51,12 @@ export function join(directory: ByteString, name: ByteString): ByteString {
   return (directory === '' ? name : `${directory}/${name}`) as ByteString;
 }
 
-/** The path without its last name; '' for a name in the root and for the root itself. */
 /** Whether `path` is `top` or stands below it. */
 export function isBelow(path: ByteString, top: ByteString): boolean {
   return top === '' || path === top || path.startsWith(`${top}/`);
 }
 
+/** The path without its last name; '' for a name in the root and for the root itself. */
 export function parentOf(path: ByteString): ByteString {
   return path.slice(0, Math.max(0, path.lastIndexOf('/'))) as ByteString;
 }

@@ -57,15 +57,16 @@ export function createConflictCopies({
     }
   };
 
+  /** Of all copies, as counted when the newest was begun, and what was written since. */
+  let usedBytes = 0;
+
   /** @throws EDQUOT. */
-  function checkRoom(bytes: number, isNew: boolean): void {
-    let used = bytes;
-    const there = names();
-    for (const name of there) used += lstatSync(within(name)).blocks * 512;
-    if (used > MOST_BYTES || (isNew && there.length >= MOST_COPIES)) throw new PeerfsError('EDQUOT', 'too many copies');
+  function takeRoom(bytes: number): void {
+    if (usedBytes + bytes > MOST_BYTES) throw new PeerfsError('EDQUOT', 'the copies take too much room');
+    usedBytes += bytes;
   }
 
-  function append(copy: Buffer, offset: number, bytes: Uint8Array): void {
+  function put(copy: Buffer, offset: number, bytes: Uint8Array): void {
     const descriptor = openSync(copy, constants.O_WRONLY | constants.O_NOFOLLOW);
     try {
       for (let done = 0; done < bytes.length;) {
@@ -76,8 +77,11 @@ export function createConflictCopies({
     }
   }
 
-  /** Path of a new file. */
+  /** Path of a new file. @throws EDQUOT. */
   function begin(petname: string, path: ByteString): Buffer {
+    const there = names();
+    if (there.length >= MOST_COPIES) throw new PeerfsError('EDQUOT', 'too many copies');
+    usedBytes = there.reduce((sum, name) => sum + lstatSync(within(name)).blocks * 512, 0);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const when = new Date(clock.wallMs()).toISOString().replaceAll(':', '.');
     const name = toBytes(nameOf(path)).subarray(0, NAME_BYTES);
@@ -98,9 +102,9 @@ export function createConflictCopies({
     keep(petname, { file, path, offset, bytes }) {
       const known = copies.get(file);
       try {
-        checkRoom(bytes.length, known === undefined);
         const copy = known ?? begin(petname, path);
-        append(copy, offset, bytes);
+        takeRoom(bytes.length);
+        put(copy, offset, bytes);
         copies.set(file, copy);
         if (known === undefined) onCopy(petname, nameOf(path));
       } catch (error) {

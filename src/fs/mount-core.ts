@@ -136,7 +136,7 @@ export class MountCore {
 
   /** @throws PeerfsError ESTALE if the node has no name any more. */
   async existingPath(node: MountNode, context: RequestContext): Promise<ByteString> {
-    if (node.links.length > 1) await this.wait(context, this.#settleName(node));
+    await this.currentPath(node, context);
     return this.pathOf(node);
   }
 
