@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import type { Lane, Path, PathEnd } from '../../src/net/path.ts';
+import { acknowledgedBytes } from '../../src/sys/tcp-info.ts';
 import { LIMITS } from '../../src/wire/schema.ts';
 import { createManualClock, settle } from '../manual-clock.ts';
 import { testPathContract } from './path-contract.ts';
@@ -110,26 +111,26 @@ test('a ping behind much bulk on a slow line does not end the path; a line that 
   try {
     const [a] = pair.paths.map(start);
     await until('both were heard', () => pair.paths.every((path) => path.statistics.rttMs !== undefined));
-    const [, socket] = pair.sockets;
-    let room = 0;
-    socket.on('data', (chunk: Buffer) => {
-      room -= chunk.length;
-      if (room <= 0) socket.pause();
-    });
-    /** The far end takes so many bytes, about. */
-    const take = async (bytes: number): Promise<void> => {
-      room = bytes;
-      socket.resume();
-      await until('bytes were taken', () => room <= 0);
+    const [near, far] = pair.sockets;
+    far.on('data', () => far.pause());
+    /**
+     * The far end takes bytes until its kernel acknowledges more: like a slow line, and unlike a slow reader, whose
+     * kernel opens a closed window again only when a good part of its buffer is free.
+     */
+    const take = async (): Promise<void> => {
+      const before = acknowledgedBytes(near) ?? 0;
+      await until('more was acknowledged', () => {
+        far.resume();
+        return (acknowledgedBytes(near) ?? 0) >= before + 64 * 1024;
+      });
+      far.pause();
     };
-    socket.pause();
+    far.pause();
     for (let i = 0; i < 200; i++) pair.paths[0].send(1, [Buffer.alloc(LIMITS.frameBytes)]);
     await settle();
     pair.paths[0].probe();
     for (let second = 0; second < 30; second++) {
-      await take(64 * 1024);
-      // The kernels' acknowledgements are real, whatever the clock says.
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await take();
       clock.advance(1000);
     }
     assert.deepEqual(a?.ends, []);
