@@ -5,7 +5,7 @@
  * Light on purpose: the CLI loads this file.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { PeerfsError } from '../errors.ts';
 import type { ConfigOverrides } from './config.ts';
@@ -142,14 +142,4 @@ function readiness(
       failed(`the node ended while it started (${signal ?? `exit code ${code ?? 'unknown'}`})`);
     });
   });
-}
-
-/** Whether the process is there, and not a zombie that waits for its parent. */
-export function isAlive(pid: number): boolean {
-  try {
-    // proc(5): the state follows the name, which may itself hold anything.
-    return !/\) [ZX] [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  } catch {
-    return false;
-  }
 }

@@ -185,6 +185,7 @@ describe('unmounting', { timeout: 240_000 }, () => {
       assert.equal(outcome.status, 0, outcome.stderr);
       assert.deepEqual(mounts(), []);
       console.log(`# stopped node: ${outcome.ms.toFixed(0)} ms`);
+      assert.ok(outcome.ms <= CLEAN_MS + slackMs(BUSY_MS), `${outcome.ms.toFixed(0)} ms`);
     } finally {
       process.kill(node, 'SIGCONT');
     }
