@@ -33,9 +33,13 @@ const STARTUP_QUEUE_ROUNDTRIPS = 0.1;
 const STARTUP_QUEUE_SAMPLES = 6;
 const STARTUP_LOSS = 0.2;
 const OUTAGE_LOSS = 0.8;
-/** What pacing lets through at once after a late wake-up: timers have a resolution of a millisecond. Milliseconds. */
+/**
+ * What pacing lets through at once after a late wake-up: timers have a resolution of a millisecond. No more than queues
+ * of devices and switches hold, which is a few hundred packets.
+ */
 const BURST_MS = 10;
 const BURST_MIN_BYTES = 10 * 1_400;
+const BURST_MAX_BYTES = 184 * 1_400;
 /** Once pacing holds packets back, it waits until so much may leave together: batches are cheap, single ones dear. */
 const QUANTUM_BYTES = 44 * 1_400;
 const QUANTUM_MS = 1;
@@ -130,7 +134,8 @@ export class Congestion {
     this.inFlight += bytes;
     if (this.#rate === 0) return; // the initial window leaves at once
     const pace = this.#rate * this.#pacingGain;
-    const earliest = now - Math.max(BURST_MS, BURST_MIN_BYTES / pace);
+    const burstMs = Math.max(Math.min(BURST_MS, BURST_MAX_BYTES / pace), BURST_MIN_BYTES / pace);
+    const earliest = now - burstMs;
     this.#nextSendAt = Math.max(this.#nextSendAt, earliest) + bytes / pace;
   }
 
@@ -164,7 +169,7 @@ export class Congestion {
     if (intervalMs > 0 && intervalMs >= this.#minRttMs) {
       this.#updateRate((this.delivered - newest.delivered) / intervalMs, newest.applicationLimited, roundEnded, now);
     }
-    if (this.#mode === 'startup') this.#checkQueue(rttMs);
+    if (this.#mode === 'startup' && !newest.applicationLimited) this.#checkQueue(rttMs);
     if (roundEnded) this.#endRound(newest.applicationLimited);
     this.#advance(now);
     this.#updateWindow();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Kcp } from '../../src/net/kcp.ts';
 import { createPair, type PairOptions } from './kcp-pair.ts';
-import { SimulatedLink, type LinkOptions } from './simulated-link.ts';
+import { createRandom, SimulatedLink, type LinkOptions } from './simulated-link.ts';
 
 /** 100 Mbit/s in bytes per millisecond. */
 const RATE = 12_500;
@@ -155,6 +155,103 @@ test('small messages now and then do not hold back the bulk that follows', () =>
   };
   pair.run(() => false, 10_000);
   assert.ok((received - before) / 2_000 > RATE * 0.75, `${(received - before) / 2_000} bytes/ms`);
+});
+
+test('calls beside the bulk of the other side, which delays them, do not hold back the bulk that follows', () => {
+  const link = { delayMs: 10, rate: 100_000, queueBytes: 100_000 * 20 };
+  const back = { ...link };
+  const kcp = { sendWindowSegments: 16_384, receiveWindowSegments: 16_384, stream: true };
+  const pair = createPair({ link, back, kcp });
+  let received = 0;
+  pair.b.poll = () => {
+    for (let m = pair.b.kcp.receive(); m !== undefined; m = pair.b.kcp.receive()) received += m.length;
+  };
+  for (let call = 0; call < 400; call++) {
+    if (call === 100) back.delayMs = 25;
+    pair.a.kcp.send(new Uint8Array(200));
+    pair.now = (call + 1) * 10;
+    pair.run(() => false, pair.now);
+  }
+  back.delayMs = 10;
+  const before = received;
+  pair.a.poll = () => {
+    while (pair.a.kcp.unacknowledgedBytes < 8e6) pair.a.kcp.send(new Uint8Array(32_768));
+  };
+  pair.run(() => false, 4_500);
+  assert.ok((received - before) / 500 > 100_000 / 2, `${(received - before) / 500} bytes/ms`);
+});
+
+test('a rate that rises tenfold is found', () => {
+  const link = { delayMs: 10, rate: RATE, queueBytes: RATE * 40 };
+  const kcp = { sendWindowSegments: 16_384, receiveWindowSegments: 16_384, stream: true };
+  const pair = createPair({ link, kcp });
+  let received = 0;
+  pair.a.poll = () => {
+    while (pair.a.kcp.unacknowledgedBytes < 8e6) pair.a.kcp.send(new Uint8Array(32_768));
+  };
+  pair.b.poll = () => {
+    for (let m = pair.b.kcp.receive(); m !== undefined; m = pair.b.kcp.receive()) received += m.length;
+  };
+  pair.run(() => false, 3_000);
+  link.rate = 10 * RATE;
+  link.queueBytes *= 10;
+  pair.run(() => false, 4_500);
+  const before = received;
+  pair.run(() => false, 5_000);
+  assert.ok((received - before) / 500 > 10 * RATE * 0.9, `${(received - before) / 500} bytes/ms`);
+});
+
+test('after a pause no more leaves at once than the queue of a device holds', () => {
+  const kcp = { sendWindowSegments: 16_384, receiveWindowSegments: 16_384, stream: true };
+  const pair = createPair({ link: { delayMs: 10, rate: 200_000, queueBytes: 200_000 * 20 }, kcp });
+  pair.a.poll = () => {
+    while (pair.a.kcp.unacknowledgedBytes < 16e6) pair.a.kcp.send(new Uint8Array(32_768));
+  };
+  pair.b.poll = () => {
+    while (pair.b.kcp.receive() !== undefined);
+  };
+  pair.run(() => false, 2_000);
+  const { flight } = pair.a.kcp;
+  assert.ok(flight.congestion.bytesPerSecond > 100e6, `${flight.congestion.bytesPerSecond}`);
+  const sentBefore = pair.a.link.sent;
+  // All is acknowledged, and nothing was sent meanwhile: as if the process had stood still.
+  for (const packet of pair.a.link.take(pair.now + 50)) pair.b.kcp.input(packet, pair.now + 50);
+  pair.b.poll(pair.now + 50);
+  pair.b.kcp.update(pair.now + 50);
+  for (const packet of pair.b.link.take(pair.now + 100)) pair.a.kcp.input(packet, pair.now + 100);
+  pair.a.poll(pair.now + 100);
+  pair.a.kcp.update(pair.now + 100);
+  const segments = pair.a.link.sent - sentBefore;
+  assert.ok(segments > 50 && segments < 250, `${segments} segments`);
+});
+
+test('what waits for a segment that was lost is not changed by packets that come into the same memory', () => {
+  const random = createRandom(3);
+  const queued: Uint8Array[] = [];
+  const options = { conversation: 1, stream: true, acknowledgeRuns: true };
+  const sender = new Kcp({ ...options, output: (bytes, at, length) => queued.push(bytes.slice(at, at + length)) });
+  const answers: Uint8Array[] = [];
+  const receiver = new Kcp({ ...options, output: (bytes, at, length) => answers.push(bytes.slice(at, at + length)) });
+  const sent = Buffer.from(Float64Array.from({ length: 50_000 }, random).buffer);
+  sender.send(sent);
+  const received: Buffer[] = [];
+  const memory = new Uint8Array(1_500);
+  for (let now = 0; Buffer.concat(received).length < sent.length && now < 5_000; now += 5) {
+    sender.update(now);
+    for (const packet of queued.splice(0)) {
+      if (random() < 0.1) continue;
+      memory.set(packet);
+      assert.equal(receiver.inputSegment(memory.subarray(0, packet.length), 0), packet.length);
+      for (let bytes = receiver.receive(); bytes !== undefined; bytes = receiver.receive()) {
+        received.push(Buffer.from(bytes));
+      }
+      receiver.own();
+      memory.fill(255);
+    }
+    receiver.update(now);
+    for (const packet of answers.splice(0)) sender.input(packet, now + 5);
+  }
+  assert.ok(Buffer.concat(received).equals(sent));
 });
 
 for (const starts of [
