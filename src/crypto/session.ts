@@ -164,7 +164,7 @@ function writeU32(bytes: Uint8Array, at: number, value: number): void {
 }
 
 /** What was opened last. Not in libsodium's memory, which is another one when it has grown. */
-const opened = Buffer.allocUnsafeSlow(DATAGRAM_MAX_BYTES);
+const opened = new Uint8Array(DATAGRAM_MAX_BYTES);
 
 function copyOut(bytes: Uint8Array, length: number): Uint8Array {
   const copy = opened.subarray(0, length);

@@ -4,6 +4,7 @@
  */
 import { Runs } from './kcp-runs.ts';
 import { serial } from './kcp-segment.ts';
+import { Slots } from './kcp-slots.ts';
 
 /** Out-of-order arrivals to acknowledge one by one; more are left to `una` and the sender's patience. */
 const MAX_PENDING = 2_048;
@@ -11,6 +12,9 @@ const MAX_PENDING = 2_048;
 const EAGER_SEGMENTS = 8;
 /** Segments of one packet that are remembered as views of it; more are copied at once. */
 const MAX_BORROWED = 64;
+/** Data of a segment that fits into a datagram; longer ones come in fragments of it, if at all. Bytes. */
+const SLOT_BYTES = 1_472;
+const NO_SLOT = -1;
 
 export class Receiver {
   /** The next number expected. */
@@ -19,9 +23,14 @@ export class Receiver {
   refused = 0;
   readonly #mask: number;
   readonly #data: (Uint8Array | undefined)[];
+  /** Where data was copied to, if it was. */
+  readonly #slots = new Slots(SLOT_BYTES);
+  readonly #slot: Int32Array;
   readonly #fragment: Uint8Array;
   /** The next number to give out. */
   #read = 0;
+  /** The slot of what was given out last. */
+  #lent = NO_SLOT;
   /** Acknowledgements due: numbers and clocks of segments that are told of one by one, and of the newest. */
   readonly #pendingSn = new Uint32Array(MAX_PENDING);
   readonly #pendingTs = new Uint32Array(MAX_PENDING);
@@ -43,6 +52,7 @@ export class Receiver {
     this.#runs = tellsRuns ? new Runs() : undefined;
     this.#mask = windowSegments - 1;
     this.#data = new Array<Uint8Array | undefined>(windowSegments).fill(undefined);
+    this.#slot = new Int32Array(windowSegments).fill(NO_SLOT);
     this.#fragment = new Uint8Array(windowSegments);
   }
 
@@ -113,9 +123,23 @@ export class Receiver {
   }
 
   #keep(sn: number, data: Uint8Array): void {
-    const isFull = this.#borrowedCount === MAX_BORROWED;
-    if (!isFull) this.#borrowed[this.#borrowedCount++] = sn;
-    this.#data[sn & this.#mask] = isFull ? Uint8Array.prototype.slice.call(data) : data;
+    this.#data[sn & this.#mask] = data;
+    if (this.#borrowedCount === MAX_BORROWED) this.#copy(sn & this.#mask, data);
+    else this.#borrowed[this.#borrowedCount++] = sn;
+  }
+
+  /** Memory of our own, not new memory: where something is lost, all that follows comes here. */
+  #copy(at: number, data: Uint8Array): void {
+    if (data.length > SLOT_BYTES) {
+      this.#data[at] = Uint8Array.prototype.slice.call(data);
+      return;
+    }
+    const slot = this.#slots.take();
+    const from = this.#slots.offset(slot);
+    const copy = this.#slots.slab(slot).subarray(from, from + data.length);
+    copy.set(data);
+    this.#data[at] = copy;
+    this.#slot[at] = slot;
   }
 
   /** Copies what was not given out yet. */
@@ -123,7 +147,7 @@ export class Receiver {
     for (let i = 0; i < this.#borrowedCount; i++) {
       const at = (this.#borrowed[i] ?? 0) & this.#mask;
       const data = this.#data[at];
-      if (data !== undefined) this.#data[at] = Uint8Array.prototype.slice.call(data);
+      if (data !== undefined) this.#copy(at, data);
     }
     this.#borrowedCount = 0;
   }
@@ -144,12 +168,16 @@ export class Receiver {
     this.#newest = false;
   }
 
-  /** The data of the next segment in order. */
+  /** The data of the next segment in order; they hold until the next call. */
   take(): Uint8Array | undefined {
+    if (this.#lent !== NO_SLOT) this.#slots.release(this.#lent);
+    this.#lent = NO_SLOT;
     if (this.#read === this.next) return undefined;
     const at = this.#read & this.#mask;
     const data = this.#data[at];
     this.#data[at] = undefined;
+    this.#lent = this.#slot[at] ?? NO_SLOT;
+    this.#slot[at] = NO_SLOT;
     this.#read = (this.#read + 1) >>> 0;
     return data;
   }

@@ -1,6 +1,6 @@
 /**
- * Slots: memory for encoded segments while they are in flight. Slots are handed out again last in, first out, so
- * that what is in use stays in the processor's cache; memory is taken in slabs, when it is first needed.
+ * Slots: memory for segments while they are in flight, or wait for those before them. Slots are handed out again last
+ * in, first out, so that what is in use stays in the processor's cache; memory is taken in slabs, when it is first needed.
  */
 const SLOTS_PER_SLAB = 64;
 

@@ -133,7 +133,10 @@ export class Kcp {
     return this.#sender.queue(message);
   }
 
-  /** The next message that is whole (in stream mode: the next bytes), a view of an input packet where it can be. */
+  /**
+   * The next message that is whole (in stream mode: the next bytes), a view of an input packet where it can be. It holds
+   * until the next call, or until own().
+   */
   receive(): Uint8Array | undefined {
     return this.#stream ? this.#receiver.take() : this.#receiver.takeMessage();
   }

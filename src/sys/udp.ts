@@ -55,10 +55,11 @@ const ENOBUFS = 105;
 
 /** Tuning. */
 const SOCKET_BUFFER_BYTES = 8 << 20;
-const RECEIVE_VECTORS = 8;
+const RECEIVE_VECTORS = 32;
 const RECEIVE_BYTES = 65_536;
-/** Calls a wake-up, so that others get their turn. */
-const RECEIVE_CALLS = 4;
+/** Taken in one wake-up, about: then others get their turn. Small datagrams count for more than they are. */
+const RECEIVE_AT_ONCE_BYTES = 128 * 1024;
+const RECEIVE_LEAST_BYTES = 1024;
 const KNOWN_ADDRESSES = 1_024;
 
 // Layout of struct mmsghdr and what it points to, 64 bits. Bytes.
@@ -66,6 +67,8 @@ const MMSGHDR = 64;
 const IOVEC = 16;
 const CONTROL = 64;
 const NAME = 32;
+/** Of NAME, what a socket address takes (sockaddr_in6), in words of 32 bits. */
+const NAME_WORDS = 7;
 const VECTOR = MMSGHDR + IOVEC + NAME + CONTROL;
 
 export type SendResult = 'sent' | 'busy' | 'failed';
@@ -247,7 +250,7 @@ class Receiver {
   readonly #bytes = new Uint8Array(this.#block.buffer);
   readonly #address = addressOf(this.#block);
   readonly #known = new Map<string, HostPort>();
-  #lastKey = '';
+  readonly #lastName = new Uint32Array(NAME_WORDS);
   #last: HostPort = { host: '', port: 0 };
   #stopped = false;
 
@@ -273,19 +276,21 @@ class Receiver {
   }
 
   drain(): void {
-    for (let call = 0; call < RECEIVE_CALLS && !this.#stopped; call++) {
+    let taken = 0;
+    while (taken < RECEIVE_AT_ONCE_BYTES && !this.#stopped) {
       for (let i = 0; i < RECEIVE_VECTORS; i++) {
         this.#u32[(i * MMSGHDR + 8) / 4] = NAME;
         this.#u32[(i * MMSGHDR + 40) / 4] = CONTROL;
       }
       const count = recvmmsg(this.#fd, this.#address, RECEIVE_VECTORS, MSG_DONTWAIT, 0);
       if (count <= 0) return;
-      for (let i = 0; i < count; i++) this.#give(i);
+      for (let i = 0; i < count; i++) taken += Math.max(this.#give(i), RECEIVE_LEAST_BYTES);
       if (count < RECEIVE_VECTORS) return;
     }
   }
 
-  #give(i: number): void {
+  /** @returns how many bytes that were. */
+  #give(i: number): number {
     const u32 = this.#u32;
     const length = u32[(i * MMSGHDR + 56) / 4] ?? 0;
     const from = this.#from(i);
@@ -298,22 +303,31 @@ class Receiver {
     for (let at = 0; at < length && !this.#stopped; at += segment) {
       this.#onDatagram(this.#buffers.subarray(start + at, start + Math.min(at + segment, length)), from);
     }
+    return length;
   }
 
   #from(i: number): HostPort {
     const at = nameAt(i) / 4;
-    const u32 = this.#u32;
-    const key = `${u32[at]}.${u32[at + 1]}.${u32[at + 2]}.${u32[at + 3]}.${u32[at + 4]}.${u32[at + 5]}.${u32[at + 6]}`;
-    if (key === this.#lastKey) return this.#last;
+    if (this.#isLast(at)) return this.#last;
+    const name = this.#u32.subarray(at, at + NAME_WORDS);
+    const key = name.join('.');
     let from = this.#known.get(key);
     if (from === undefined) {
       from = decodeSocketAddress(this.#bytes.slice(nameAt(i), nameAt(i) + SOCKET_ADDRESS_BYTES));
       if (this.#known.size >= KNOWN_ADDRESSES) this.#known.clear();
       this.#known.set(key, from);
     }
-    this.#lastKey = key;
+    this.#lastName.set(name);
     this.#last = from;
     return from;
+  }
+
+  /** Whether the name at this word is the one before it. */
+  #isLast(at: number): boolean {
+    for (let word = 0; word < NAME_WORDS; word++) {
+      if (this.#u32[at + word] !== this.#lastName[word]) return false;
+    }
+    return true;
   }
 }
 

@@ -41,3 +41,26 @@ test('a batch of 44 datagrams goes in one call and comes apart again', async () 
     assert.equal(socket.send(new Uint8Array(44_000), 1_000, socket.address), 'sent');
   });
 });
+
+test('who is sent many small datagrams does other things in between', async () => {
+  let count = 0;
+  let inTurn = 0;
+  let most = 0;
+  const onDatagram = () => {
+    count++;
+    most = Math.max(most, ++inTurn);
+  };
+  const socket = openUdpSocket({ host: '127.0.0.1', port: 0, onDatagram });
+  const sender = openUdpSocket({ host: '127.0.0.1', port: 0, onDatagram: () => undefined });
+  try {
+    for (let i = 0; i < 1_000; i++) assert.equal(sender.send(new Uint8Array(1), 1, socket.address), 'sent');
+    for (const end = performance.now() + 2_000; count < 1_000 && performance.now() < end; inTurn = 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.equal(count, 1_000);
+    assert.ok(most <= 200, `${most} at once`);
+  } finally {
+    await sender.close();
+    await socket.close();
+  }
+});
