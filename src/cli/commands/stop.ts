@@ -1,5 +1,5 @@
 import { EXIT, PeerfsError } from '../../errors.ts';
-import { isAlive } from '../../sys/process-state.ts';
+import { isAlive } from '../../daemon/process-state.ts';
 import { command } from '../command.ts';
 
 /** Longer than the node gives its open files to reach their peers. */

@@ -2,8 +2,8 @@ import { Args } from '@oclif/core';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { codeOf } from '../../errors.ts';
+import { isStopped } from '../../daemon/process-state.ts';
 import { escapeControls } from '../../log.ts';
-import { isStopped } from '../../sys/process-state.ts';
 import { command } from '../command.ts';
 
 /** Longer than a node takes for it, whatever its peers do. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { isAlive, isStopped } from '../../src/sys/process-state.ts';
+import { isAlive, isStopped } from '../../src/daemon/process-state.ts';
 
 test('a process runs, stands still, goes on and is gone', async () => {
   const child = spawn('sleep', ['60']);
