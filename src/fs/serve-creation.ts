@@ -14,7 +14,7 @@ export function creationHandlers(peer: ServedPeer): ServedHandlers<'createFile'>
     const { share, path, flags, permissions, uid, gid } = request;
     if ((flags & OPEN.create) === 0) throw new PeerfsError('EINVAL', 'nothing is to be created');
     const served = peer.writable(share);
-    peer.handles.reserve();
+    const place = peer.handles.reserve();
     try {
       const { change } = served.leases;
       const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
@@ -25,17 +25,16 @@ export function creationHandlers(peer: ServedPeer): ServedHandlers<'createFile'>
       const made = await served.tree.createFile(path, options, payload, asked, isCoveredToo);
       const { handle: opened, created, attributes, failure, directory } = made;
       recycle(payload);
-      peer.checkServed(served, opened);
-      const handle = peer.handles.add(new ServedHandle(served, opened, path, attributes));
+      peer.checkServed(served, opened, place);
+      const handle = place.fill(new ServedHandle(served, opened, path, attributes));
       await served.leases.changed(served.holder, created ? namesChanged(path) : [contentsChanged(path)]);
       const directories = directory === undefined ? [] : [directory];
       const names = created ? { directories, order, ...soleAfter(served, path) } : NO_NAMES;
       const coveredMs = isCovered(attributes) ? leaseMs : 0;
       const code = failure === undefined ? 0 : ERROR_CODES[failure].wire;
       return { reply: { handle, created, failure: code, attributes, change, leaseMs: coveredMs, ...names } };
-    } catch (error) {
-      peer.handles.unreserve();
-      throw error;
+    } finally {
+      place.leave();
     }
   }
 

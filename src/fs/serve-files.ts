@@ -45,7 +45,7 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
   }: RequestOf<'open'>): Promise<Answer<'open'>> {
     const writes = OPEN.write | OPEN.append | OPEN.create | OPEN.truncate;
     const served = (flags & writes) === 0 ? peer.served(share) : peer.writable(share);
-    peer.handles.reserve();
+    const place = peer.handles.reserve();
     try {
       const { change } = served.leases;
       const leaseMs = await served.leases.grant(served.holder, parentOf(path), nameOf(path));
@@ -53,17 +53,16 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       const after = (flags & OPEN.create) === 0 ? undefined : directoriesAfter(served, path);
       const opened = await opening;
       const { attributes, created, firstBytes } = opened;
-      peer.checkServed(served, opened.handle);
-      const handle = peer.handles.add(new ServedHandle(served, opened.handle, path, attributes));
+      peer.checkServed(served, opened.handle, place);
+      const handle = place.fill(new ServedHandle(served, opened.handle, path, attributes));
       const changes = created ? namesChanged(path) : flags & OPEN.truncate ? [contentsChanged(path)] : undefined;
       if (changes !== undefined) await served.leases.changed(served.holder, changes);
       const names = created && after !== undefined ? { ...(await after), ...soleAfter(served, path) } : NO_NAMES;
       const coveredMs = isCovered(attributes) ? leaseMs : 0;
       const reply = { handle, created, attributes, change, leaseMs: coveredMs, ...names };
       return { reply, payload: firstBytes };
-    } catch (error) {
-      peer.handles.unreserve();
-      throw error;
+    } finally {
+      place.leave();
     }
   }
 

@@ -12,21 +12,19 @@ export function listingHandlers(peer: ServedPeer): ServedHandlers<'openDirectory
     maxEntries,
   }: RequestOf<'openDirectory'>): Promise<Answer<'openDirectory'>> {
     const served = peer.served(share);
-    peer.handles.reserve();
-    let isReserved = true;
+    const place = peer.handles.reserve();
     try {
       const { change } = served.leases;
       const leaseMs = await served.leases.grant(served.holder, path);
       const { handle: opened, bytes, ...page } = await served.tree.listDirectory(path, maxEntries, true);
       let handle = 0;
       if (opened !== 0) {
-        peer.checkServed(served, opened);
-        handle = peer.handles.add(new ServedHandle(served, opened, path, undefined));
-        isReserved = false;
+        peer.checkServed(served, opened, place);
+        handle = place.fill(new ServedHandle(served, opened, path, undefined));
       }
       return { reply: { handle, ...page, change, leaseMs }, payload: bytes };
     } finally {
-      if (isReserved) peer.handles.unreserve();
+      place.leave();
     }
   }
 

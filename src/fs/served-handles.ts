@@ -112,34 +112,57 @@ export class ServedHandle implements FollowedFile {
   }
 }
 
+/** Room for one handle, promised to a call that opens something. */
+export interface HandlePlace {
+  /** Whether the peer has forgotten its handles since: nobody waits for what is opened now. */
+  isStale(): boolean;
+  /** To be called once, if at all. @returns the handle's number on the wire. */
+  fill(handle: ServedHandle): number;
+  /** Gives the room back unless it was filled. */
+  leave(): void;
+}
+
 export class ServedHandles {
   readonly #open = new Map<number, ServedHandle>();
   readonly #budget: HandleBudget;
   #next = 1;
   /** Numbers promised to opens that are under way. */
   #reserved = 0;
+  /** How often the peer forgot its handles. */
+  #era = 0;
 
   constructor(budget: HandleBudget) {
     this.#budget = budget;
   }
 
   /** To be called before opening. @throws PeerfsError EMFILE: the peer's; ENFILE: all peers'. */
-  reserve(): void {
+  reserve(): HandlePlace {
     if (this.#open.size + this.#reserved >= this.#budget.perPeer) {
       throw new PeerfsError('EMFILE', 'too many open files');
     }
     if (!this.#budget.take()) throw new PeerfsError('ENFILE', 'too many open files of all peers');
     this.#reserved += 1;
+    const era = this.#era;
+    let isTaken = false;
+    const take = () => {
+      isTaken = true;
+      this.#reserved -= 1;
+    };
+    return {
+      isStale: () => era !== this.#era,
+      fill: (handle) => {
+        take();
+        return this.#add(handle);
+      },
+      leave: () => {
+        if (isTaken) return;
+        take();
+        this.#budget.giveBack();
+      },
+    };
   }
 
-  unreserve(): void {
-    this.#reserved -= 1;
-    this.#budget.giveBack();
-  }
-
-  /** Takes what reserve() promised. */
-  add(handle: ServedHandle): number {
-    this.#reserved -= 1;
+  #add(handle: ServedHandle): number {
     while (this.#open.has(this.#next)) this.#next = this.#next >= 0xffff_ffff ? 1 : this.#next + 1;
     const number = this.#next;
     this.#next = number >= 0xffff_ffff ? 1 : number + 1;
@@ -164,7 +187,9 @@ export class ServedHandles {
     return handle;
   }
 
-  numbers(): number[] {
+  /** The peer has forgotten them all. @returns what is to be removed. */
+  forgotten(): number[] {
+    this.#era += 1;
     return [...this.#open.keys()];
   }
 

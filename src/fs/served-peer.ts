@@ -13,7 +13,13 @@ import type { LeaseHolder } from './lease-holder.ts';
 import { LeaseTerm } from './lease-term.ts';
 import type { LeaseTable } from './leases.ts';
 import { contentsChanged, subtreeChanged } from './served-changes.ts';
-import { HandleBudget, ServedHandles, type ServedFolder, type ServedHandle } from './served-handles.ts';
+import {
+  HandleBudget,
+  ServedHandles,
+  type HandlePlace,
+  type ServedFolder,
+  type ServedHandle,
+} from './served-handles.ts';
 import type { SharedFolder, ShareProvider } from './shared-folder.ts';
 import type { Visit } from './sole-leases.ts';
 import { Turnstile } from './turnstile.ts';
@@ -173,9 +179,9 @@ export class ServedPeer {
     return served;
   }
 
-  /** After an await: the share may have gone, and with it whoever would release the handle. */
-  checkServed(served: ServedFolder, handle: Handle): void {
-    if (!this.#closed && this.#folders.get(served.share) === served) return;
+  /** After an await: the share or the peer may have gone, and with it whoever would release the handle. */
+  checkServed(served: ServedFolder, handle: Handle, place: HandlePlace): void {
+    if (!this.#closed && this.#folders.get(served.share) === served && !place.isStale()) return;
     void served.tree.release(handle).catch(() => undefined);
     throw new PeerfsError('ESTALE', 'no such share');
   }
@@ -259,7 +265,7 @@ export class ServedPeer {
   #forgetPeer(reason: string): void {
     this.#dropLeases();
     this.term.forget();
-    const numbers = this.handles.numbers();
+    const numbers = this.handles.forgotten();
     for (const number of numbers) void this.release(number);
     if (numbers.length > 0) this.#log.debug('handles released', { count: numbers.length, reason });
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { HandleBudget } from '../../src/fs/served-handles.ts';
 import { OPEN } from '../../src/wire/schema.ts';
 import { settle } from '../manual-clock.ts';
 import { createMemoryTree } from './memory-tree.ts';
@@ -57,6 +58,34 @@ test('a share that is no longer given is stale, its handles closed, and the peer
   await fails(tree.read(handle, 0, 1), 'ESTALE');
   await fails(tree.openDirectory(p('')), 'ESTALE');
   await shared.close();
+  await server.close();
+});
+
+test('what is opened for a peer that restarts meanwhile is closed again, and takes nobody room', async () => {
+  const server = createServer();
+  server.budget = new HandleBudget(256 + 2 * 8);
+  const { memory } = server;
+  await writeFile(memory, p('f'), Buffer.from('x'));
+  const { tree, serverChannel } = server.connect();
+  const open = memory.open.bind(memory);
+  for (let round = 0; round < 10; round++) {
+    let go = () => {};
+    const gate = new Promise<void>((resolve) => (go = resolve));
+    memory.open = async (...given) => {
+      await gate;
+      return open(...given);
+    };
+    const opening = openFile(tree, p('f'), OPEN.read);
+    await settle();
+    serverChannel.restarted();
+    go();
+    await fails(opening, 'ESTALE');
+    await settle();
+    assert.equal(memory.handleCount, 0);
+  }
+  memory.open = open;
+  await openFile(tree, p('f'), OPEN.read);
+  assert.equal(memory.handleCount, 1);
   await server.close();
 });
 

@@ -102,15 +102,14 @@ test('handles of all peers together are bounded by what the process may have, an
   const budget = new HandleBudget(1024);
   const MOST = (1024 - 256) / 2;
   const [greedy, second, third] = [new ServedHandles(budget), new ServedHandles(budget), new ServedHandles(budget)];
-  const reserve = (handles: ServedHandles, count: number) => {
-    for (let n = 0; n < count; n++) handles.reserve();
-  };
+  const reserve = (handles: ServedHandles, count: number) => Array.from({ length: count }, () => handles.reserve());
   reserve(greedy, MOST / 2);
   assert.throws(() => greedy.reserve(), { code: 'EMFILE' });
-  reserve(second, MOST / 2 - 1);
+  const [place] = reserve(second, MOST / 2 - 1);
   reserve(third, 1);
   assert.throws(() => third.reserve(), { code: 'ENFILE' });
-  second.unreserve();
+  place?.leave();
+  place?.leave();
   third.reserve();
   assert.throws(() => third.reserve(), { code: 'ENFILE' });
 });
