@@ -93,6 +93,7 @@ export function createMounts(options: MountsOptions): Mounts {
         mountpoint: directory,
         readOnly,
         allowOther,
+        log,
         onEnd: (reason) => lost(directory, reason),
       });
       fileSystem.setNotifier(handle.notifier);

@@ -15,6 +15,7 @@ import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { fromText, toText, type ByteString } from '../bytestring.ts';
 import { PeerfsError } from '../errors.ts';
+import { Faults } from '../faults.ts';
 import { errnoOf } from '../sys/errno.ts';
 import type {
   EntryReply,
@@ -60,7 +61,7 @@ export const mountFuseNative: MountFileSystem = async (fileSystem, options) => {
   if (status?.isDirectory() !== true) throw failed('The place to mount at is not a folder.', 'Create it first.');
   // The package has no words for these options; it puts them behind the name as they stand.
   const more = ['nosuid', 'nodev', 'big_writes', 'use_ino', ...(options.readOnly ? ['ro'] : [])];
-  const native = new Native(mountpoint, nativeOperations(fileSystem), {
+  const native = new Native(mountpoint, nativeOperations(fileSystem, new Faults(options.log, 'mount.fault')), {
     fsname: ['peerfs', ...more].join(','),
     subtype: 'peerfs',
     defaultPermissions: true,
@@ -96,7 +97,10 @@ export const mountFuseNative: MountFileSystem = async (fileSystem, options) => {
 };
 
 /** The package's callbacks, as calls of the file system. */
-export function nativeOperations(fileSystem: KernelFileSystem): Readonly<Record<string, (...values: never[]) => void>> {
+export function nativeOperations(
+  fileSystem: KernelFileSystem,
+  faults: Faults,
+): Readonly<Record<string, (...values: never[]) => void>> {
   const context: RequestContext = {
     uid: process.geteuid?.() ?? 0,
     gid: process.getegid?.() ?? 0,
@@ -134,7 +138,10 @@ export function nativeOperations(fileSystem: KernelFileSystem): Readonly<Record<
   const answer = <T>(done: Done, work: Promise<T>, give?: (value: T) => readonly [number, unknown?]): void => {
     work.then(
       (value) => done(...(give?.(value) ?? [0])),
-      (error: unknown) => done(-errnoOf(error)),
+      (error: unknown) => {
+        faults.note('operation', error);
+        done(-errnoOf(error));
+      },
     );
   };
   const path = <T>(text: string, use: Walk<T>): Promise<T> => at(namesOf(text), use);

@@ -6,6 +6,7 @@
  * Inode-based, as the kernel's protocol is. Methods reject with PeerfsError; the binding turns the code into an errno.
  */
 import type { ByteString } from '../bytestring.ts';
+import type { Logger } from '../log.ts';
 import type { AttributeChange, FileSystemStatus, Handle, LockRange, LockRequest } from './tree.ts';
 
 /** Numbers the file system gives to inodes while the kernel knows them; 1 is the root; at most 2^53 - 1. */
@@ -214,6 +215,7 @@ export interface MountOptions {
   readonly mountpoint: string;
   readonly readOnly: boolean;
   readonly allowOther: boolean;
+  readonly log: Logger;
   /** Called once, when the mount has ended for whatever reason. */
   readonly onEnd: (reason: string) => void;
 }

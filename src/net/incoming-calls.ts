@@ -4,6 +4,7 @@
  * clock: the channel tells it how much time went by.
  */
 import { PeerfsError, codeOf } from '../errors.ts';
+import type { Faults } from '../faults.ts';
 import { decodeFields } from '../wire/codec.ts';
 import { encodeEmptyFrame, encodeFailure, encodeFrame, payloadOf } from '../wire/frame.ts';
 import type { Frame } from '../wire/frame.ts';
@@ -41,6 +42,7 @@ const CALLS = new Map<number, { readonly name: CallName; readonly message: Messa
 
 class Running implements CallContext {
   readonly callId: number;
+  readonly name: CallName;
   readonly message: Message;
   readonly payload: Uint8Array;
   /** Of the whole request: its payload is a view that keeps all of it. */
@@ -51,8 +53,9 @@ class Running implements CallContext {
   signMs = 0;
   #controller: AbortController | undefined;
 
-  constructor(frame: Frame, message: Message, path: ChannelPath) {
+  constructor(frame: Frame, name: CallName, message: Message, path: ChannelPath) {
     this.callId = frame.callId;
+    this.name = name;
     this.message = message;
     this.payload = payloadOf(frame);
     this.requestBytes = frame.bytes.length;
@@ -74,6 +77,7 @@ class Running implements CallContext {
 export interface IncomingCallsOptions {
   /** The path for a reply whose own path has ended. */
   readonly activePath: () => ChannelPath | undefined;
+  readonly faults: Faults;
   /** A peer that breaks the rules of acknowledgement. */
   readonly malformed: (path: ChannelPath) => void;
 }
@@ -136,7 +140,7 @@ export class IncomingCalls {
 
   #start(frame: Frame, path: ChannelPath, name: CallName, message: Message, handlers: Handlers): void {
     let request: unknown;
-    const running = new Running(frame, message, path);
+    const running = new Running(frame, name, message, path);
     try {
       request = decodeFields<Fields>(message.request, frame.bytes, frame.bodyStart, frame.bodyEnd);
       if (running.payload.length > message.requestPayload)
@@ -177,6 +181,7 @@ export class IncomingCalls {
   }
 
   #fail(running: Running, boot: number, error: unknown): void {
+    this.#options.faults.note(running.name, error);
     // The text stays here: it may hold a path of this machine.
     this.#done(running, boot, encodeFailure(running.message.tag, running.callId, codeOf(error)), undefined);
   }

@@ -24,6 +24,7 @@
 import type { Clock, Timer } from '../clock.ts';
 import { PeerfsError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
+import { Faults } from '../faults.ts';
 import type { Logger } from '../log.ts';
 import type { Frame } from '../wire/frame.ts';
 import { FEATURES, PROTOCOL_VERSION } from '../wire/schema.ts';
@@ -115,7 +116,8 @@ class ChannelToPeer implements PeerChannel {
     this.#options = options;
     const activePath = () => this.#paths.active;
     this.#outgoing = new OutgoingCalls({ patienceMs: (path) => this.#patienceOn(path?.slow), activePath });
-    this.#incoming = new IncomingCalls({ activePath, malformed: () => (this.#malformed += 1) });
+    const faults = new Faults(options.log, 'call.fault');
+    this.#incoming = new IncomingCalls({ activePath, faults, malformed: () => (this.#malformed += 1) });
     this.#tickedAt = options.clock.now();
     this.#sleep = new SleepWatch(options.clock);
     this.#wake();

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import { Faults } from '../../src/faults.ts';
 import { nativeOperations } from '../../src/fs/fuse-native.ts';
+import { silentLogger } from '../../src/log.ts';
 import { MemoryKernelFileSystem } from './fuse/memory-kernel-fs.ts';
 import { kernelContract, type Point } from './kernel-contract.ts';
 import { startMounted } from './mounted-process.ts';
@@ -26,7 +28,8 @@ const LIMITS: Readonly<Partial<Record<Point, string>>> = {
 
 function call(fileSystem: MemoryKernelFileSystem, name: string, ...values: unknown[]): Promise<[number, unknown]> {
   return new Promise((resolve) => {
-    const operation = nativeOperations(fileSystem)[name] as ((...all: unknown[]) => void) | undefined;
+    const operation = nativeOperations(fileSystem, new Faults(silentLogger, 'fault'))[name] as
+      ((...all: unknown[]) => void) | undefined;
     operation?.(...values, (result: number, value: unknown) => resolve([result, value]));
   });
 }

@@ -31,22 +31,28 @@ export interface ChannelPair {
   linkTo(server: PeerChannel, preference?: number): MemoryPathPair;
 }
 
-export function createChannel(clock: ManualClock, boot: number, some: Partial<Handlers>): PeerChannel {
+export function createChannel(
+  clock: ManualClock,
+  boot: number,
+  some: Partial<Handlers>,
+  log = silentLogger,
+): PeerChannel {
   const channel = createPeerChannel({
     peerId: `peer-of-${boot}`,
     bootId: Buffer.alloc(16, boot),
     name: `node-${boot}`,
     clock,
-    log: silentLogger,
+    log,
   });
   channel.serve(handlersOf(some), {});
   return channel;
 }
 
-export function createChannelPair(some: Partial<Handlers>): ChannelPair {
+/** @param log the server's. */
+export function createChannelPair(some: Partial<Handlers>, log = silentLogger): ChannelPair {
   const clock = createManualClock();
   const client = createChannel(clock, 1, {});
-  const server = createChannel(clock, 2, some);
+  const server = createChannel(clock, 2, some, log);
   let boots = 2;
   const join = (other: PeerChannel, preference: number, options: Partial<MemoryPathOptions>) => {
     const pair = createMemoryPathPair({ clock, ...options });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ByteString } from '../../src/bytestring.ts';
 import { PeerfsError } from '../../src/errors.ts';
+import { createLogger } from '../../src/log.ts';
 import { encodeFrame } from '../../src/wire/frame.ts';
 import { LIMITS, MESSAGES } from '../../src/wire/schema.ts';
 import { createMemoryPathPair } from './memory-path.ts';
@@ -54,15 +55,19 @@ describe('peer channel: calls', () => {
     await assert.rejects(call, (error: Error) => !error.message.includes('secret'));
   });
 
-  it('a handler that throws at once, or answers nonsense, fails its call alone', async () => {
-    const { clock, client, link } = createChannelPair({
-      rmdir: () => {
-        throw new TypeError('a mistake');
+  it('a handler that throws at once, or answers nonsense, fails its call alone, and the log tells', async () => {
+    const lines: string[] = [];
+    const { clock, client, link } = createChannelPair(
+      {
+        rmdir: () => {
+          throw new TypeError('a mistake');
+        },
+        fsync: async () => ({ reply: { change: -1 } }),
+        statfs: async () => ({ reply: { change: 1 } }) as never,
+        release: async () => ({ reply: {} }),
       },
-      fsync: async () => ({ reply: { change: -1 } }),
-      statfs: async () => ({ reply: { change: 1 } }) as never,
-      release: async () => ({ reply: {} }),
-    });
+      createLogger('info', (line) => lines.push(line)),
+    );
     link();
     const thrown = watch(client.call('rmdir', rmdir));
     const nonsense = watch(client.call('fsync', { handle: 1, dataOnly: false }));
@@ -71,6 +76,10 @@ describe('peer channel: calls', () => {
     await clock.run(20);
     assert.deepEqual([thrown.code, nonsense.code, wrong.code], ['EIO', 'EOVERFLOW', 'EOVERFLOW']);
     assert.ok(good.result);
+    assert.match(
+      lines.join('\n'),
+      /^\S+ error call\.fault during=rmdir fault=TypeError at peer-channel\.test\.[jt]s:\d+$/,
+    );
   });
 
   it('frames above 8 KiB ride lane 1, all others lane 0', async () => {

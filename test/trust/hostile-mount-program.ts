@@ -53,6 +53,7 @@ const mount = await mountFuse(fileSystem, {
   mountpoint,
   readOnly: false,
   allowOther: false,
+  log: silentLogger,
   onEnd: (reason) => say({ ended: reason }),
 });
 fileSystem.setNotifier(mount.notifier);

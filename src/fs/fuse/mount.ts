@@ -6,6 +6,7 @@ import { closeSync, constants, type Stats } from 'node:fs';
 import { access, readFile, stat, writeFile } from 'node:fs/promises';
 import { systemClock } from '../../clock.ts';
 import { codeOf, PeerfsError } from '../../errors.ts';
+import { Faults } from '../../faults.ts';
 import { openFuseDevice } from '../../sys/fuse-device.ts';
 import { mountByHelper, unmountByHelper } from '../../sys/fusermount.ts';
 import { MNT, mountAt, mountDevice, MS, unmountDevice } from '../../sys/mount.ts';
@@ -57,6 +58,7 @@ async function serve(
   const session = new FuseSession(device, fileSystem, {
     clock: systemClock,
     reader: 'epoll',
+    faults: new Faults(options.log, 'mount.fault'),
     onEnd: (reason) => {
       process.off('exit', onExit);
       dismissGuardian();

@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../../clock.ts';
 import { PeerfsError, type ErrorCode } from '../../errors.ts';
+import type { Faults } from '../../faults.ts';
 import { codeOfErrno } from '../../sys/errno.ts';
 import {
   readDevice,
@@ -33,10 +34,13 @@ const POLL_MS = 0.03;
 /** Requests read before the event loop gets its turn. */
 const READ_AT_ONCE = 256;
 
+const OPCODE_NAMES = new Map<number, string>(Object.entries(OPCODE).map(([name, code]) => [code, name]));
+
 export interface SessionOptions {
   readonly clock: Clock;
   /** `thread` reads by a thread that waits; only for where `epoll` does not work. */
   readonly reader: 'epoll' | 'thread';
+  readonly faults: Faults;
   /** Called once, when the kernel has let go or close() was called. */
   readonly onEnd: (reason: string) => void;
 }
@@ -196,12 +200,17 @@ export class FuseSession {
     }
     try {
       operation({ fileSystem: this.#fileSystem, input, request, replies: this.#replies })?.catch((error: unknown) =>
-        this.#replies.error(request, error),
+        this.#fail(request, error),
       );
     } catch (error) {
-      this.#replies.error(request, error);
+      this.#fail(request, error);
     }
     return input.retained;
+  }
+
+  #fail(request: FuseRequest, error: unknown): void {
+    this.#options.faults.note(OPCODE_NAMES.get(request.opcode) ?? '', error);
+    this.#replies.error(request, error);
   }
 
   /** The request meant was answered already, or its INTERRUPT came first: EAGAIN has the kernel ask again if it waits. */

@@ -7,6 +7,7 @@ import type { ByteString } from '../../../src/bytestring.ts';
 import { PeerfsError } from '../../../src/errors.ts';
 import { mountFuse } from '../../../src/fs/fuse/mount.ts';
 import { mountFuseNative } from '../../../src/fs/fuse-native.ts';
+import { silentLogger } from '../../../src/log.ts';
 import { MemoryKernelFileSystem } from './memory-kernel-fs.ts';
 
 export interface NodeSetting {
@@ -40,6 +41,7 @@ try {
     mountpoint,
     readOnly: setting.readOnly ?? false,
     allowOther: setting.allowOther ?? false,
+    log: silentLogger,
     onEnd: (reason) => say({ ended: reason }),
   });
   process.on('SIGTERM', () => void mount.unmount().then(() => process.exit(0)));
