@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { PeerfsError } from '../src/errors.ts';
-import { Faults } from '../src/faults.ts';
+import { faultOf, Faults } from '../src/faults.ts';
+import { createLocalTree } from '../src/fs/local-tree.ts';
 import { createLogger } from '../src/log.ts';
 
 function record() {
@@ -51,4 +54,19 @@ test('the log does not grow by mistakes without end', () => {
   const { lines, faults } = record();
   for (let i = 0; i < 1_000; i++) faults.note(`call ${i}`, new TypeError('x'));
   assert.ok(lines.length <= 64);
+});
+
+test('a mistake on the disk thread is told, too', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'peerfs-'));
+  const tree = await createLocalTree({ root, writable: true, idmap: 'user' });
+  try {
+    const mistake = await tree.unlink(7 as never).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    assert.match(faultOf(mistake) ?? '', /^TypeError on the disk thread at /);
+  } finally {
+    await tree.close();
+    rmSync(root, { recursive: true });
+  }
 });

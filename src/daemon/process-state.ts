@@ -7,10 +7,9 @@ export function isAlive(pid: number): boolean {
   return state !== undefined && !'ZX'.includes(state);
 }
 
-/** Whether the process is there and stands still: SIGSTOP, Ctrl-Z, a debugger. */
+/** Whether the process is there and stands still: SIGSTOP, Ctrl-Z. (One that is traced does so now and then.) */
 export function isStopped(pid: number): boolean {
-  const state = stateOf(pid);
-  return state !== undefined && 'Tt'.includes(state);
+  return stateOf(pid) === 'T';
 }
 
 /** One letter; undefined if there is no such process. */

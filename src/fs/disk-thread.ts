@@ -39,7 +39,13 @@ export type DiskRequest = {
 
 export type DiskAnswer =
   | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly code: string; readonly message: string };
+  | {
+      readonly id: number;
+      readonly code: string;
+      readonly message: string;
+      /** A mistake of ours, as faultOf() has it. */
+      readonly fault: string | undefined;
+    };
 
 export interface DiskMessage {
   readonly answers?: readonly DiskAnswer[];
@@ -64,7 +70,7 @@ type ChangeListener = (change: TreeChange, writtenFile: string | undefined) => v
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
-  readonly reject: (error: PeerfsError) => void;
+  readonly reject: (error: Error) => void;
 }
 
 class DiskThread {
@@ -129,7 +135,10 @@ class DiskThread {
       if (pending === undefined) continue;
       this.#pending.delete(answer.id);
       if ('code' in answer) {
-        pending.reject(new PeerfsError(isErrorCode(answer.code) ? answer.code : 'EIO', answer.message));
+        const code = isErrorCode(answer.code) ? answer.code : 'EIO';
+        pending.reject(
+          answer.fault === undefined ? new PeerfsError(code, answer.message) : new DiskFault(answer.fault),
+        );
       } else {
         pending.resolve(answer.value);
       }
@@ -141,6 +150,14 @@ class DiskThread {
     this.#failed ??= new PeerfsError('EIO', 'the disk thread has ended', { cause });
     for (const { reject } of this.#pending.values()) reject(this.#failed);
     this.#pending.clear();
+  }
+}
+
+/** A mistake on the disk thread stays one here, for the log (src/faults.ts). */
+class DiskFault extends Error {
+  constructor(fault: string) {
+    super();
+    this.name = `${fault} on the disk thread`;
   }
 }
 

@@ -5,6 +5,7 @@
 import { parentPort, type MessagePort } from 'node:worker_threads';
 import { systemClock } from '../clock.ts';
 import { codeOf, PeerfsError } from '../errors.ts';
+import { faultOf } from '../faults.ts';
 import type { Attributes } from '../wire/schema.ts';
 import type { DiskAnswer, DiskMessage, DiskRequest } from './disk-thread.ts';
 import { packAttributes } from './local-attributes.ts';
@@ -171,7 +172,8 @@ function runPlain(tree: LocalCore, request: Exclude<DiskRequest, { method: Speci
 }
 
 function failure(id: number, error: unknown): DiskAnswer {
-  return { id, code: codeOf(error), message: error instanceof Error ? error.message : 'unknown failure' };
+  const message = error instanceof Error ? error.message : 'unknown failure';
+  return { id, code: codeOf(error), message, fault: faultOf(error) };
 }
 
 function serve(port: MessagePort, requests: readonly DiskRequest[]): void {

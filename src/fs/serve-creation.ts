@@ -25,9 +25,11 @@ export function creationHandlers(peer: ServedPeer): ServedHandlers<'createFile'>
       const made = await served.tree.createFile(path, options, payload, asked, isCoveredToo);
       const { handle: opened, created, attributes, failure, directory } = made;
       recycle(payload);
-      peer.checkServed(served, opened, place);
+      const changes = created ? namesChanged(path) : [contentsChanged(path)];
+      const gone = peer.goneMeanwhile(served, opened, place, changes);
+      if (gone !== undefined) await gone;
       const handle = place.fill(new ServedHandle(served, opened, path, attributes));
-      await served.leases.changed(served.holder, created ? namesChanged(path) : [contentsChanged(path)]);
+      await served.leases.changed(served.holder, changes);
       const directories = directory === undefined ? [] : [directory];
       const names = created ? { directories, order, ...soleAfter(served, path) } : NO_NAMES;
       const coveredMs = isCovered(attributes) ? leaseMs : 0;

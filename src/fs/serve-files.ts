@@ -53,9 +53,10 @@ export function fileHandlers(peer: ServedPeer): ServedHandlers<FileCall> {
       const after = (flags & OPEN.create) === 0 ? undefined : directoriesAfter(served, path);
       const opened = await opening;
       const { attributes, created, firstBytes } = opened;
-      peer.checkServed(served, opened.handle, place);
-      const handle = place.fill(new ServedHandle(served, opened.handle, path, attributes));
       const changes = created ? namesChanged(path) : flags & OPEN.truncate ? [contentsChanged(path)] : undefined;
+      const gone = peer.goneMeanwhile(served, opened.handle, place, changes);
+      if (gone !== undefined) await gone;
+      const handle = place.fill(new ServedHandle(served, opened.handle, path, attributes));
       if (changes !== undefined) await served.leases.changed(served.holder, changes);
       const names = created && after !== undefined ? { ...(await after), ...soleAfter(served, path) } : NO_NAMES;
       const coveredMs = isCovered(attributes) ? leaseMs : 0;

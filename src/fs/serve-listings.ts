@@ -19,7 +19,8 @@ export function listingHandlers(peer: ServedPeer): ServedHandlers<'openDirectory
       const { handle: opened, bytes, ...page } = await served.tree.listDirectory(path, maxEntries, true);
       let handle = 0;
       if (opened !== 0) {
-        peer.checkServed(served, opened, place);
+        const gone = peer.goneMeanwhile(served, opened, place);
+        if (gone !== undefined) await gone;
         handle = place.fill(new ServedHandle(served, opened, path, undefined));
       }
       return { reply: { handle, ...page, change, leaseMs }, payload: bytes };

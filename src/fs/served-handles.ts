@@ -129,7 +129,7 @@ export class ServedHandles {
   /** Numbers promised to opens that are under way. */
   #reserved = 0;
   /** How often the peer forgot its handles. */
-  #era = 0;
+  era = 0;
 
   constructor(budget: HandleBudget) {
     this.#budget = budget;
@@ -142,14 +142,14 @@ export class ServedHandles {
     }
     if (!this.#budget.take()) throw new PeerfsError('ENFILE', 'too many open files of all peers');
     this.#reserved += 1;
-    const era = this.#era;
+    const { era } = this;
     let isTaken = false;
     const take = () => {
       isTaken = true;
       this.#reserved -= 1;
     };
     return {
-      isStale: () => era !== this.#era,
+      isStale: () => era !== this.era,
       fill: (handle) => {
         take();
         return this.#add(handle);
@@ -189,7 +189,7 @@ export class ServedHandles {
 
   /** The peer has forgotten them all. @returns what is to be removed. */
   forgotten(): number[] {
-    this.#era += 1;
+    this.era += 1;
     return [...this.#open.keys()];
   }
 

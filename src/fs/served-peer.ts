@@ -146,16 +146,22 @@ export class ServedPeer {
       const visit = visitOf(request);
       const served = visit === undefined ? undefined : this.#folders.get(visit.share);
       if (visit === undefined || served === undefined) return handler(request, context);
-      return served.leases.soles.visiting(served.holder, visit, () => handler(request, context));
+      const { era } = this.handles;
+      return served.leases.soles.visiting(served.holder, visit, () => {
+        if (era !== this.handles.era) throw new PeerfsError('ESTALE', 'the peer has gone meanwhile');
+        return handler(request, context);
+      });
     };
   }
 
   /** Waits for a change to be done, then for those whom it concerns; also when it failed: half may be done. */
   async changing<T>(served: ServedFolder, changes: readonly TreeChange[], done: Promise<T>): Promise<T> {
+    const { era } = this.handles;
     try {
       return await done;
     } finally {
-      await served.leases.changed(served.holder, changes);
+      // Of what it had asked for before, a peer that restarted knows nothing.
+      await served.leases.changed(era === this.handles.era ? served.holder : undefined, changes);
     }
   }
 
@@ -179,11 +185,21 @@ export class ServedPeer {
     return served;
   }
 
-  /** After an await: the share or the peer may have gone, and with it whoever would release the handle. */
-  checkServed(served: ServedFolder, handle: Handle, place: HandlePlace): void {
-    if (!this.#closed && this.#folders.get(served.share) === served && !place.isStale()) return;
+  /**
+   * After an await: the share or the peer may have gone, and with it whoever would release the handle.
+   * @param changes made by opening it: others are told of them all the same.
+   * @returns undefined if both are there; else rejects with ESTALE.
+   */
+  goneMeanwhile(
+    served: ServedFolder,
+    handle: Handle,
+    place: HandlePlace,
+    changes: readonly TreeChange[] = [],
+  ): Promise<never> | undefined {
+    if (!this.#closed && this.#folders.get(served.share) === served && !place.isStale()) return undefined;
     void served.tree.release(handle).catch(() => undefined);
-    throw new PeerfsError('ESTALE', 'no such share');
+    const told = Promise.resolve(served.leases.changed(undefined, changes));
+    return told.then(() => Promise.reject(new PeerfsError('ESTALE', 'the share or its peer has gone meanwhile')));
   }
 
   writable(share: number): ServedFolder {

@@ -169,15 +169,18 @@ export class Congestion {
     if (intervalMs > 0 && intervalMs >= this.#minRttMs) {
       this.#updateRate((this.delivered - newest.delivered) / intervalMs, newest.applicationLimited, roundEnded, now);
     }
-    if (this.#mode === 'startup' && !newest.applicationLimited) this.#checkQueue(rttMs);
+    if (this.#mode === 'startup') this.#checkQueue(rttMs, newest.applicationLimited);
     if (roundEnded) this.#endRound(newest.applicationLimited);
     this.#advance(now);
     this.#updateWindow();
   }
 
-  #checkQueue(rttMs: number): void {
+  /** Where there is little to send the queue is another's: acknowledgements wait behind the far end's own data. */
+  #checkQueue(rttMs: number, limited: boolean): void {
     const limitMs = this.#minRttMs + STARTUP_QUEUE_MS + STARTUP_QUEUE_ROUNDTRIPS * this.#minRttMs;
-    this.#queueSamples = rttMs > limitMs ? this.#queueSamples + 1 : 0;
+    const mayBeOurs = !limited || this.inFlight > Math.max(this.#rate * this.#minRttMs, INITIAL_WINDOW_BYTES);
+    if (rttMs <= limitMs) this.#queueSamples = 0;
+    else if (mayBeOurs) this.#queueSamples++;
     if (this.#queueSamples >= STARTUP_QUEUE_SAMPLES) this.#drain();
   }
 

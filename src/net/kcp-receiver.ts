@@ -14,6 +14,8 @@ const EAGER_SEGMENTS = 8;
 const MAX_BORROWED = 64;
 /** Data of a segment that fits into a datagram; longer ones come in fragments of it, if at all. Bytes. */
 const SLOT_BYTES = 1_472;
+/** Shorter data are no reason to keep a slot. */
+const SLOT_LEAST_BYTES = 512;
 const NO_SLOT = -1;
 
 export class Receiver {
@@ -130,7 +132,7 @@ export class Receiver {
 
   /** Memory of our own, not new memory: where something is lost, all that follows comes here. */
   #copy(at: number, data: Uint8Array): void {
-    if (data.length > SLOT_BYTES) {
+    if (data.length > SLOT_BYTES || data.length < SLOT_LEAST_BYTES) {
       this.#data[at] = Uint8Array.prototype.slice.call(data);
       return;
     }

@@ -55,9 +55,9 @@ const ENOBUFS = 105;
 
 /** Tuning. */
 const SOCKET_BUFFER_BYTES = 8 << 20;
-const RECEIVE_VECTORS = 32;
+const RECEIVE_VECTORS = 16;
 const RECEIVE_BYTES = 65_536;
-/** Taken in one wake-up, about: then others get their turn. Small datagrams count for more than they are. */
+/** After so much others get their turn; looked at after each call. Small datagrams count for more than they are. */
 const RECEIVE_AT_ONCE_BYTES = 128 * 1024;
 const RECEIVE_LEAST_BYTES = 1024;
 const KNOWN_ADDRESSES = 1_024;
@@ -297,12 +297,12 @@ class Receiver {
       }
       const count = recvmmsg(this.#fd, this.#address, RECEIVE_VECTORS, MSG_DONTWAIT, 0);
       if (count <= 0) return;
-      for (let i = 0; i < count; i++) taken += Math.max(this.#give(i), RECEIVE_LEAST_BYTES);
+      for (let i = 0; i < count; i++) taken += this.#give(i);
       if (count < RECEIVE_VECTORS) return;
     }
   }
 
-  /** @returns how many bytes that were. */
+  /** @returns for how many bytes that counts. */
   #give(i: number): number {
     const u32 = this.#u32;
     const length = u32[(i * MMSGHDR + 56) / 4] ?? 0;
@@ -316,7 +316,8 @@ class Receiver {
     for (let at = 0; at < length && !this.#stopped; at += segment) {
       this.#onDatagram(this.#buffers.subarray(start + at, start + Math.min(at + segment, length)), from);
     }
-    return length;
+    const datagrams = segment === 0 ? 1 : Math.ceil(length / segment);
+    return Math.max(length, datagrams * RECEIVE_LEAST_BYTES);
   }
 
   #from(i: number): HostPort {

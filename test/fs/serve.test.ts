@@ -89,6 +89,32 @@ test('what is opened for a peer that restarts meanwhile is closed again, and tak
   await server.close();
 });
 
+test('what a peer made that restarted meanwhile is told to the others', async () => {
+  const server = createServer();
+  const { memory } = server;
+  const { tree, serverChannel } = server.connect();
+  const other = server.connect();
+  assert.deepEqual(await list(other.tree, p('')), []);
+  const open = memory.open.bind(memory);
+  let go = () => {};
+  const gate = new Promise<void>((resolve) => (go = resolve));
+  memory.open = async (...given) => {
+    const opened = await open(...given);
+    await gate;
+    return opened;
+  };
+  const opening = openFile(tree, p('f'), OPEN.write | OPEN.create);
+  await settle();
+  const before = other.serverChannel.calls.get('recall') ?? 0;
+  serverChannel.restarted();
+  go();
+  await fails(opening, 'ESTALE');
+  assert.equal(memory.handleCount, 0);
+  assert.ok((other.serverChannel.calls.get('recall') ?? 0) > before, 'nobody was told');
+  assert.deepEqual(await list(other.tree, p('')), ['f']);
+  await server.close();
+});
+
 test('rights that are taken away count for files that are open', async () => {
   const server = createServer();
   await writeFile(server.memory, p('f'), Buffer.from('x'));

@@ -181,6 +181,21 @@ test('calls beside the bulk of the other side, which delays them, do not hold ba
   assert.ok((received - before) / 500 > 100_000 / 2, `${(received - before) / 500} bytes/ms`);
 });
 
+test('whoever waits for all of a piece before the next one leaves the start-up, too', () => {
+  const kcp = { sendWindowSegments: 16_384, receiveWindowSegments: 16_384, stream: true };
+  const pair = createPair({ link: path100, kcp });
+  pair.a.poll = () => {
+    if (pair.a.kcp.unacknowledgedBytes === 0) pair.a.kcp.send(new Uint8Array(900_000));
+  };
+  pair.b.poll = () => {
+    while (pair.b.kcp.receive() !== undefined);
+  };
+  pair.run(() => false, 3_000);
+  pair.a.link.longestWaitMs = 0;
+  pair.run(() => false, 6_000);
+  assert.ok(pair.a.link.longestWaitMs < 30, `${pair.a.link.longestWaitMs} ms`);
+});
+
 test('a rate that rises tenfold is found', () => {
   const link = { delayMs: 10, rate: RATE, queueBytes: RATE * 40 };
   const kcp = { sendWindowSegments: 16_384, receiveWindowSegments: 16_384, stream: true };

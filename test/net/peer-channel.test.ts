@@ -55,7 +55,7 @@ describe('peer channel: calls', () => {
     await assert.rejects(call, (error: Error) => !error.message.includes('secret'));
   });
 
-  it('a handler that throws at once, or answers nonsense, fails its call alone, and the log tells', async () => {
+  it('a handler that throws at once, or answers nonsense, fails its call alone; of a mistake the log tells', async () => {
     const lines: string[] = [];
     const { clock, client, link } = createChannelPair(
       {
